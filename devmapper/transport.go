@@ -1,0 +1,20 @@
+package devmapper
+
+import "context"
+
+// Transport carries operations to a device-mapper: the kernel's, or a fake such as
+// devmapper/dmtest. It is the lowest seam there is, so that everything above it is
+// the same code in a test and in production. Implementations are safe for
+// concurrent use.
+type Transport interface {
+	// Control performs the operation with that ioctl number. buf holds a struct
+	// dm_ioctl with its payload and receives the reply. The error is a bare
+	// syscall.Errno.
+	Control(command uint8, buf []byte) error
+	// Fork opens another descriptor, with event state of its own.
+	Fork() (Transport, error)
+	// Wait returns when an event has happened since the descriptor was last armed,
+	// or with the context's error.
+	Wait(ctx context.Context) error
+	Close() error
+}
