@@ -1,0 +1,43 @@
+package thinpool
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The classes of errors, for errors.Is.
+var (
+	// ErrLost: the kernel took the message, but the pool turned read-only while it
+	// committed, so the change may be gone. What is on disk decides.
+	ErrLost = errors.New("pool turned read-only; the change may be lost")
+	// ErrForeign: the device or its content belongs to somebody else.
+	ErrForeign = errors.New("belongs to somebody else")
+	// ErrFailed: the pool does no I/O and takes no messages.
+	ErrFailed = errors.New("pool has failed")
+	// ErrDamaged: the metadata on the disk is not as the kernel writes it. The pool was
+	// not activated, and nothing was written.
+	ErrDamaged = errors.New("pool metadata is damaged")
+	// ErrMode: the pool is read-only or needs a check.
+	ErrMode = errors.New("pool is read-only")
+)
+
+// ForeignError says what stands where a pool was to be made. It is ErrForeign.
+type ForeignError struct {
+	Path  string // device or dm name
+	Holds string // what is there, such as "an ext4 filesystem"
+	Cure  string // what to do; "" for what helps with a disk
+}
+
+func (e *ForeignError) Error() string {
+	cure := e.Cure
+	if cure == "" {
+		cure = "choose another device, or wipe this one if nobody needs it"
+	}
+	return fmt.Sprintf("%s holds %s; %s", e.Path, e.Holds, cure)
+}
+
+// otherName is the cure for a device-mapper name that is taken.
+const otherName = "choose another name for the pool, or remove that device if nobody needs it"
+
+// Is says that it is ErrForeign.
+func (e *ForeignError) Is(target error) bool { return target == ErrForeign }
