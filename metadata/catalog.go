@@ -1,0 +1,206 @@
+package metadata
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/veneerdm/veneer/metadata/dmthin"
+)
+
+// formatVersion is written into new catalogs. Others are refused.
+const formatVersion = 2
+
+var (
+	bucketMeta      = []byte("catalog")
+	bucketSnapshots = []byte("snapshots")
+	bucketTemplates = []byte("templates")
+	bucketTrash     = []byte("trash")
+	bucketImages    = []byte("images")
+
+	buckets = [][]byte{bucketMeta, bucketSnapshots, bucketTemplates, bucketTrash, bucketImages}
+
+	keyVersion = []byte("version")
+	keyNextID  = []byte("next-thin-id")
+	keyPool    = []byte("pool")
+)
+
+// Options of Open. The zero value is what production uses.
+type Options struct {
+	// MustExist makes Open fail with ErrNotFound rather than make a new catalog.
+	MustExist bool
+	// AcceptOlder opens a catalog with a damaged header page as it was before its last
+	// change, which is forgotten. It is for repairs.
+	AcceptOlder bool
+	// BeforeCommit is asked before every transaction commits, with the name of the
+	// method; an error from it takes the transaction back. Tests inject faults.
+	BeforeCommit func(method string) error
+	// NoSync acknowledges before anything is on disk. It breaks every promise, and is
+	// how the tests of power cuts prove that they would notice.
+	NoSync bool
+	// SkipTrash forgets what is removed, and LateRecords acknowledges a new snapshot
+	// before it is recorded. They are there for the same reason.
+	SkipTrash, LateRecords bool
+	// Now gives the time; nil is time.Now.
+	Now func() time.Time
+}
+
+// Catalog is an open catalog. It is safe for concurrent use.
+type Catalog struct {
+	db      *bolt.DB
+	path    string
+	file    *os.File // the one that db has open
+	broken  atomic.Pointer[error]
+	writing sync.Mutex
+	index   *index
+	before  func(string) error
+	now     func() time.Time
+	late    *lateRecords // nil but in tests of the tests
+	skip    bool
+}
+
+// Open opens the catalog in a file, or makes one. It does not wait for another
+// process that has it: that is a *LockedError.
+func Open(path string, o Options) (*Catalog, error) {
+	if o.MustExist {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: catalog %s", ErrNotFound, path)
+		}
+	}
+	if err := verifyBefore(path, o); err != nil {
+		return nil, err
+	}
+	c := &Catalog{path: path, index: newIndex(), before: o.BeforeCommit, now: o.Now, skip: o.SkipTrash}
+	if o.LateRecords {
+		c.late = &lateRecords{}
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	err := guarded(func() (err error) {
+		c.db, err = bolt.Open(path, 0o600, &bolt.Options{
+			Timeout:        50 * time.Millisecond,
+			NoFreelistSync: true,
+			FreelistType:   bolt.FreelistArrayType,
+			OpenFile:       c.opener,
+		})
+		return err
+	})
+	switch {
+	case errors.Is(err, ErrCorrupt):
+		return nil, fmt.Errorf("catalog %s: %w", path, err)
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, &LockedError{Path: path, PID: holder(path)}
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
+		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, path, err)
+	case err != nil:
+		return nil, fmt.Errorf("open catalog %s: %w", path, err)
+	}
+	c.db.NoSync = o.NoSync
+	err = c.prepare(path)
+	if err == nil {
+		err = c.confirm()
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// prepare makes a new file a catalog and checks an old one.
+func (c *Catalog) prepare(path string) error {
+	fresh := false
+	err := c.view(func(tx *bolt.Tx) error {
+		meta := tx.Bucket(bucketMeta)
+		if meta == nil {
+			if k, _ := tx.Cursor().First(); k != nil {
+				return fmt.Errorf("%w: %s is a database of something else", ErrCorrupt, path)
+			}
+			fresh = true
+			return nil
+		}
+		v := meta.Get(keyVersion)
+		if len(v) != 4 {
+			return fmt.Errorf("%w: %s has no format version", ErrCorrupt, path)
+		}
+		if n := binary.BigEndian.Uint32(v); n != formatVersion {
+			return fmt.Errorf("%w: %s has version %d, this program knows %d", ErrVersion, path, n, formatVersion)
+		}
+		for _, b := range buckets {
+			if tx.Bucket(b) == nil {
+				return damaged("%s has no bucket %q", path, b)
+			}
+		}
+		return c.index.read(tx)
+	})
+	if err != nil || !fresh {
+		return err
+	}
+	return c.update("create", func(tx *txn) error {
+		for _, b := range buckets {
+			if _, err := tx.CreateBucket(b); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket(bucketMeta).Put(keyVersion, binary.BigEndian.AppendUint32(nil, formatVersion))
+	})
+}
+
+// holder finds who has a lock on a file, as /proc/locks tells it by inode.
+func holder(path string) int {
+	st, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0
+	}
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(locks)) {
+		var nr, kind, mode, access, at string
+		var pid int
+		if n, _ := fmt.Sscan(line, &nr, &kind, &mode, &access, &pid, &at); n == 6 && kind == "FLOCK" &&
+			strings.HasSuffix(at, fmt.Sprintf(":%d", sys.Ino)) {
+			return pid
+		}
+	}
+	return 0
+}
+
+func thinKey(id dmthin.ThinID) []byte { return binary.BigEndian.AppendUint32(nil, uint32(id)) }
+
+func trashID(key []byte) dmthin.ThinID { return dmthin.ThinID(binary.BigEndian.Uint32(key)) }
+
+func put(tx *txn, bucket, key []byte, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return tx.Bucket(bucket).Put(key, seal(bucket, key, data))
+}
+
+func decode(bucket, key, value []byte, v any) error {
+	data, err := unseal(bucket, key, value)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("%w: record %q of %s: %w", ErrCorrupt, key, bucket, err)
+	}
+	return nil
+}

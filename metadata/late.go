@@ -1,0 +1,48 @@
+package metadata
+
+import "sync"
+
+// lateRecords is the mistake that Options.LateRecords makes on purpose: a transaction
+// is tried and taken back, acknowledged, and done for good before the next one. A nil
+// one makes no mistake.
+type lateRecords struct {
+	mu      sync.Mutex
+	pending func(*txn) error
+}
+
+// postpone gives an update that happens later.
+func (l *lateRecords) postpone(c *Catalog) func(method string, f func(*txn) error) error {
+	return func(_ string, f func(*txn) error) error {
+		if err := l.flush(c); err != nil {
+			return err
+		}
+		begun, err := c.db.Begin(true)
+		if err != nil {
+			return err
+		}
+		tx := &txn{Tx: begun, index: c.index}
+		err = guarded(func() error { return f(tx) })
+		_ = tx.Rollback() // cannot go wrong in an open transaction
+		if err != nil {
+			return err
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.pending = f
+		return nil
+	}
+}
+
+func (l *lateRecords) flush(c *Catalog) error {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	f := l.pending
+	l.pending = nil
+	l.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	return c.update("late", f)
+}
