@@ -1,0 +1,234 @@
+package snapshots
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/veneerdm/veneer/devmapper"
+	"github.com/veneerdm/veneer/metadata"
+	"github.com/veneerdm/veneer/metadata/dmthin"
+	"github.com/veneerdm/veneer/thinpool"
+)
+
+// Config says where a store is and what the driver works with. Root is all that
+// must be given; the rest is for tests and for programs that bring their own.
+type Config struct {
+	Root    string             // folder of the catalog and, by default, of the pool's files
+	DM      *devmapper.Client  // nil: the kernel's, opened and closed by the driver
+	Disks   Disks              // nil: by the kind of the pool's backing
+	Host    Host               // nil: this machine
+	Log     logrus.FieldLogger // nil: nothing is logged
+	Catalog metadata.Options   // for the catalog; MustExist is set by Open
+	Admit   Admission          // what is refused when space runs low
+	// RecoveredKey names the snapshot of a thin device whose name was lost with the
+	// catalog, when Examine makes another; nil is "recovered-ID".
+	RecoveredKey func(dmthin.ThinID) string
+}
+
+func (c Config) catalogPath() string { return filepath.Join(c.Root, "catalog.db") }
+
+// Driver is an open store. It is safe for concurrent use.
+type Driver struct {
+	config  Config
+	log     logrus.FieldLogger
+	dm      *devmapper.Client
+	ownDM   bool
+	disks   Disks
+	host    Host
+	catalog *metadata.Catalog
+	record  metadata.Pool
+	pool    *thinpool.Pool
+
+	thins      thinLocks
+	unfinished unfinished
+	growing    sync.Mutex // of two that grow the pool, one would load the other's old size
+	templates  singleflight.Group
+	clock      atomic.Uint32 // the pool's snapshot time
+	reaper     *reaper
+	stop       context.CancelFunc
+	background sync.WaitGroup
+	closed     atomic.Bool
+	unknown    []dmthin.ThinID // in the pool, and nobody knows why
+}
+
+// Open opens a store whose pool exists, activates the pool if it is not, as after
+// a reboot, and brings catalog, pool and live devices to agreement before it
+// returns. It fails at once with ErrLocked when another process has the store.
+func Open(ctx context.Context, c Config) (*Driver, error) {
+	d, err := newDriver(c)
+	if err != nil {
+		return nil, err
+	}
+	o := c.Catalog
+	o.MustExist = true
+	d.catalog, err = metadata.Open(c.catalogPath(), o)
+	if err != nil {
+		return nil, errors.Join(d.explainMissing(err), d.release())
+	}
+	if err = d.readRecord(); err == nil && d.record.State != metadata.Ready {
+		err = fmt.Errorf("%w: the pool %q was never finished, or never quite destroyed; \"veneer pool create\" takes away what is left", metadata.ErrNotFound, d.record.Name)
+	}
+	if err != nil {
+		return nil, errors.Join(translate(err), d.release())
+	}
+	if err := d.start(ctx); err != nil {
+		return nil, errors.Join(err, d.release())
+	}
+	return d, nil
+}
+
+// readRecord reads from the catalog what the pool is.
+func (d *Driver) readRecord() (err error) {
+	d.record, err = d.catalog.Pool()
+	if errors.Is(err, metadata.ErrNotFound) {
+		return fmt.Errorf("%w: there is no pool in %s; make one with \"veneer pool create\"", metadata.ErrNotFound, d.config.Root)
+	}
+	return err
+}
+
+func newDriver(c Config) (*Driver, error) {
+	d := &Driver{config: c, log: c.Log, dm: c.DM, disks: c.Disks, host: c.Host}
+	if d.log == nil {
+		d.log = quiet()
+	}
+	if d.host == nil {
+		d.host = machine{}
+	}
+	if d.dm == nil {
+		dm, err := devmapper.Open()
+		if err != nil {
+			return nil, err
+		}
+		d.dm, d.ownDM = dm, true
+	}
+	return d, nil
+}
+
+// start activates the pool, reconciles and begins the background work.
+func (d *Driver) start(ctx context.Context) error {
+	if d.disks == nil {
+		d.disks = disksFor(d.record)
+	}
+	spec, err := d.attach(ctx)
+	if err != nil {
+		return err
+	}
+	if d.pool, err = d.openPool(spec); err != nil {
+		if there, look := d.active(); look == nil && !there {
+			err = errors.Join(err, d.disks.Detach(ctx, d.record)) // attached for nothing
+			if errors.Is(err, thinpool.ErrForeign) && d.record.State == metadata.Ready {
+				err = fmt.Errorf("%w; if it is the right disk, its first block is damaged, and \"veneer pool repair\" makes a good copy of the rest", err)
+			}
+		}
+		return translate(err)
+	}
+	if err := d.catalog.Check(); err != nil {
+		return fmt.Errorf("%w; see \"veneer doctor\"", translate(err))
+	}
+	if err := d.catalog.WriteAhead(); err != nil {
+		return translate(err)
+	}
+	if err := d.reconcile(ctx); err != nil {
+		return err
+	}
+	d.work(ctx)
+	return nil
+}
+
+// work begins the background work; halt ends it.
+func (d *Driver) work(ctx context.Context) {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	d.stop = stop
+	d.reaper = newReaper(d)
+	d.background.Go(func() { d.reaper.run(background) })
+	d.background.Go(func() { d.watch(background) })
+}
+
+// Close ends the background work and gives the catalog back. Devices and the pool
+// stay active: containers go on. Closing twice is no error.
+func (d *Driver) Close() error {
+	if d.closed.Swap(true) {
+		return nil
+	}
+	d.halt()
+	return d.release()
+}
+
+// Root is the store's folder.
+func (d *Driver) Root() string { return d.config.Root }
+
+// halt ends the background work, if there is any.
+func (d *Driver) halt() {
+	if d.stop != nil {
+		d.stop()
+		d.background.Wait()
+	}
+}
+
+func (d *Driver) release() error {
+	var err error
+	if d.catalog != nil {
+		err = d.catalog.Close()
+	}
+	if d.ownDM {
+		err = errors.Join(err, d.dm.Close())
+	}
+	return err
+}
+
+// begin is the first line of every method: it refuses a closed driver and a
+// context that has ended.
+func (d *Driver) begin(ctx context.Context) error {
+	if d.closed.Load() {
+		return ErrClosed
+	}
+	return ctx.Err()
+}
+
+// thinLocks keeps two operations off the same thin device.
+type thinLocks struct {
+	mu   sync.Mutex
+	held map[dmthin.ThinID]*thinLock
+}
+
+type thinLock struct {
+	mu    sync.Mutex
+	users int
+}
+
+// lock waits for the thin device and gives the function that unlocks it.
+func (l *thinLocks) lock(id dmthin.ThinID) (unlock func()) {
+	l.mu.Lock()
+	if l.held == nil {
+		l.held = map[dmthin.ThinID]*thinLock{}
+	}
+	t := l.held[id]
+	if t == nil {
+		t = &thinLock{}
+		l.held[id] = t
+	}
+	t.users++
+	l.mu.Unlock()
+	t.mu.Lock()
+	return func() {
+		t.mu.Unlock()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if t.users--; t.users == 0 {
+			delete(l.held, id)
+		}
+	}
+}
+
+func quiet() logrus.FieldLogger {
+	l := logrus.New()
+	l.SetLevel(logrus.PanicLevel)
+	return l
+}

@@ -1,0 +1,189 @@
+package snapshots
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/veneerdm/veneer/devmapper"
+	"github.com/veneerdm/veneer/metadata"
+	"github.com/veneerdm/veneer/metadata/dmthin"
+)
+
+// Prepare makes an active snapshot of a committed parent, or an empty one when
+// parent is "", and says how to mount it. Its device is active. Errors: ErrExists,
+// ErrNotFound (the parent), ErrInvalid, ErrNoSpace, ErrPoolState.
+func (d *Driver) Prepare(ctx context.Context, key, parent string, opts ...Option) (Mount, error) {
+	m, err := d.prepare(ctx, key, parent, apply(opts))
+	return m, failed("prepare", key, err)
+}
+
+func apply(opts []Option) (s settings) {
+	for _, o := range opts {
+		o(&s)
+	}
+	return s
+}
+
+// possibleSize refuses sizes in bytes that no device has: rounded up they would begin
+// from 0 again.
+func possibleSize(sizes ...uint64) error {
+	for _, n := range sizes {
+		if n > math.MaxInt64/2 {
+			return fmt.Errorf("%w: a size of %d bytes", ErrInvalid, n)
+		}
+	}
+	return nil
+}
+
+func (d *Driver) prepare(ctx context.Context, key, parent string, o settings) (Mount, error) {
+	if err := d.begin(ctx); err != nil {
+		return Mount{}, err
+	}
+	if err := possibleSize(o.size); err != nil {
+		return Mount{}, err
+	}
+	from, err := d.source(ctx, parent)
+	if err != nil {
+		return Mount{}, err
+	}
+	if err := d.admit(); err != nil {
+		return Mount{}, err
+	}
+	made, err := d.making(key)
+	if err != nil {
+		return Mount{}, err
+	}
+	defer made()
+	s, err := d.catalog.Create(metadata.Snapshot{
+		Key: key, Parent: parent, Kind: metadata.Active, Labels: o.labels, Template: from.template,
+		Filesystem: from.filesystem, Size: max(from.size, d.pool.RoundUp(o.size)),
+	})
+	if err != nil {
+		return Mount{}, err
+	}
+	err = d.pool.CreateSnapshotOfIdle(s.Thin, from.thin)
+	if err == nil {
+		d.clock.Add(1)
+		_, err = d.pool.ActivateThin(s.Thin, s.Size, devmapper.ReadWrite)
+	}
+	m := d.mount(s)
+	if err == nil && s.Size > from.size {
+		err = d.host.Grow(ctx, m)
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return Mount{}, d.undo(s, err)
+	}
+	return m, nil
+}
+
+// source is what a new snapshot is taken from.
+type source struct {
+	thin       dmthin.ThinID
+	size       uint64
+	filesystem string
+	template   string // its name, if it is one
+}
+
+// source gives the committed parent's thin device, or the template's.
+func (d *Driver) source(ctx context.Context, parent string) (source, error) {
+	if parent == "" {
+		t, err := d.template(ctx)
+		return source{t.Thin, t.Size, t.Filesystem, t.Name}, err
+	}
+	p, err := d.get(parent)
+	if err != nil {
+		return source{}, fmt.Errorf("parent: %w", err)
+	}
+	if p.Kind != metadata.Committed {
+		return source{}, fmt.Errorf("%w: parent %q is %s and not committed", ErrInvalid, parent, p.Kind)
+	}
+	return source{thin: p.Thin, size: p.Size, filesystem: p.Filesystem}, nil
+}
+
+// View shows a committed snapshot read-only: the parent's own thin device is
+// activated, no other is made. Without a parent it shows an empty filesystem.
+func (d *Driver) View(ctx context.Context, key, parent string, opts ...Option) (Mount, error) {
+	m, err := d.view(ctx, key, parent, apply(opts))
+	return m, failed("view", key, err)
+}
+
+func (d *Driver) view(ctx context.Context, key, parent string, o settings) (Mount, error) {
+	if err := d.begin(ctx); err != nil {
+		return Mount{}, err
+	}
+	from, err := d.source(ctx, parent)
+	if err != nil {
+		return Mount{}, err
+	}
+	made, err := d.making(key)
+	if err != nil {
+		return Mount{}, err
+	}
+	defer made()
+	s, err := d.catalog.Create(metadata.Snapshot{
+		Key: key, Parent: parent, Kind: metadata.View, Thin: from.thin,
+		Size: from.size, Filesystem: from.filesystem, Labels: o.labels,
+	})
+	if err != nil {
+		return Mount{}, err
+	}
+	defer d.thins.lock(s.Thin)()
+	if _, err := d.pool.ActivateThin(s.Thin, s.Size, devmapper.ReadOnly); err != nil {
+		return Mount{}, d.undo(s, err)
+	}
+	return d.mount(s), nil
+}
+
+// Mounts says how to mount an active snapshot or a view, and activates its device
+// if it is not active, as after a reboot.
+func (d *Driver) Mounts(ctx context.Context, key string) (Mount, error) {
+	m, err := d.mounts(ctx, key)
+	return m, failed("mount", key, err)
+}
+
+func (d *Driver) mounts(ctx context.Context, key string) (Mount, error) {
+	if err := d.begin(ctx); err != nil {
+		return Mount{}, err
+	}
+	s, err := d.get(key)
+	if err != nil {
+		return Mount{}, err
+	}
+	if s.Kind == metadata.Committed {
+		return Mount{}, fmt.Errorf("%w: %q is committed; make a view of it", ErrInvalid, key)
+	}
+	defer d.thins.lock(s.Thin)()
+	// It may have been removed, or rolled back to another thin, while this waited.
+	if now, err := d.catalog.Get(key); err != nil || now.Thin != s.Thin || now.Kind != s.Kind {
+		return Mount{}, errors.Join(err, fmt.Errorf("%w: %q changed meanwhile; try again", ErrInUse, key))
+	}
+	mode := devmapper.ReadWrite
+	if s.Kind == metadata.View {
+		mode = devmapper.ReadOnly
+	}
+	if _, err := d.pool.ActivateThin(s.Thin, s.Size, mode); err != nil {
+		return Mount{}, err
+	}
+	return d.mount(s), nil
+}
+
+func (d *Driver) mount(s metadata.Snapshot) Mount {
+	m := Mount{Type: s.Filesystem, Source: d.pool.DevicePath(s.Thin)}
+	switch s.Filesystem {
+	case "xfs":
+		m.Options = append(m.Options, "nouuid")
+	case "ext4":
+		// Else the filesystem says what an error does, and one that a guest has written
+		// can say that the kernel shall panic.
+		m.Options = append(m.Options, "errors=remount-ro")
+	}
+	if s.Kind == metadata.View {
+		m.Options = append(m.Options, "ro")
+	}
+	return m
+}

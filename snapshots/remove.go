@@ -1,0 +1,45 @@
+package snapshots
+
+import (
+	"context"
+	"errors"
+
+	"github.com/veneerdm/veneer/metadata"
+)
+
+// Remove takes a snapshot away and frees its key. It answers as soon as that is
+// recorded: the device goes when nobody holds it any more, its space comes back
+// in the background. Errors: ErrNotFound, ErrInUse (children or views).
+func (d *Driver) Remove(ctx context.Context, key string) error {
+	if err := d.begin(ctx); err != nil {
+		return failed("remove", key, err)
+	}
+	_, err := d.get(key)
+	var s metadata.Snapshot
+	if err == nil {
+		s, err = d.catalog.Remove(key)
+	}
+	if errors.Is(err, metadata.ErrInUse) && d.unfinished.failures() {
+		// What is in the way may be nothing that anybody can see.
+		d.takeBackAll()
+		s, err = d.catalog.Remove(key)
+	}
+	if err != nil {
+		return failed("remove", key, err)
+	}
+	if s.OwnsThin() {
+		d.reaper.wake()
+	} else {
+		d.reaper.unview(s.Thin, s.Parent)
+	}
+	return nil
+}
+
+// Drain waits until the background has given back all it can, or for ctx. What is
+// held by somebody stays, and is not waited for.
+func (d *Driver) Drain(ctx context.Context) error {
+	if err := d.begin(ctx); err != nil {
+		return err
+	}
+	return d.reaper.drain(ctx)
+}
