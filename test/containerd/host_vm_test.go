@@ -1,0 +1,199 @@
+package containerd_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	socket = "/run/veneer/veneer.sock"
+	state  = "/run/veneer-test-containerd"
+)
+
+// host is a machine with the daemon and containerd on it.
+type host struct {
+	t                  *testing.T
+	dir, veneer        string
+	programs           string // folder of containerd's programs, "" for the distribution's
+	daemon, containerd *exec.Cmd
+}
+
+// newHost has the distribution's containerd.
+func newHost(t *testing.T) *host {
+	h := emptyHost(t)
+	h.configure(fmt.Sprintf(`version = 2
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
+[proxy_plugins.veneer]
+  type = "snapshot"
+  address = %q
+`, socket))
+	return h
+}
+
+// newHost2 has containerd 2, configured with the sample as it is.
+func newHost2(t *testing.T) *host {
+	h := emptyHost(t)
+	var err error
+	h.programs, err = filepath.Abs("../../bin/containerd")
+	require.NoError(t, err)
+	sample, err := filepath.Abs("../../packaging/containerd/containerd-2.toml")
+	require.NoError(t, err)
+	h.configure(fmt.Sprintf(`version = 3
+imports = [%q]
+disabled_plugins = ["io.containerd.cri.v1.runtime", "io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri",
+  "io.containerd.podsandbox.controller.v1.podsandbox", "io.containerd.snapshotter.v1.devmapper"]
+`, sample))
+	return h
+}
+
+func emptyHost(t *testing.T) *host {
+	t.Helper()
+	if os.Getenv("VENEER_VM") == "" {
+		t.Skip("needs the VM: make test-vm")
+	}
+	dir, err := os.MkdirTemp(os.Getenv("VENEER_SCRATCH"), "containerd-") //nolint:usetesting // its name is the pool's
+	require.NoError(t, err)
+	veneer, err := filepath.Abs("../../bin/veneer")
+	require.NoError(t, err)
+	h := &host{t: t, dir: dir, veneer: veneer}
+	require.NoError(t, os.MkdirAll(state, 0o700))
+	h.run("pool", "create", "--size", "6G", "--name", filepath.Base(dir))
+	t.Cleanup(h.close)
+	return h
+}
+
+// configure writes containerd's configuration: settings, and where its things are.
+func (h *host) configure(settings string) {
+	h.t.Helper()
+	config := fmt.Sprintf("root = %q\nstate = %q\n%s[grpc]\n  address = %q\n",
+		filepath.Join(h.dir, "containerd"), filepath.Join(state, "state"), settings, h.address())
+	require.NoError(h.t, os.WriteFile(filepath.Join(state, "config.toml"), []byte(config), 0o600))
+}
+
+func (h *host) address() string { return filepath.Join(state, "containerd.sock") }
+
+// close stops both sides and takes the pool away: what is mounted or open then, a
+// snapshot that was forgotten, makes it fail.
+func (h *host) close() {
+	h.stop(&h.containerd, syscall.SIGTERM)
+	h.stop(&h.daemon, syscall.SIGTERM)
+	if h.t.Failed() {
+		// Whatever still runs keeps its root mounted.
+		_ = unix.Unmount(filepath.Join(state, "state/io.containerd.runtime.v2.task/default/web/rootfs"), unix.MNT_DETACH)
+	}
+	h.run("pool", "destroy", filepath.Base(h.dir), "--yes")
+	assert.NoError(h.t, os.RemoveAll(h.dir))
+	assert.NoError(h.t, os.RemoveAll(state))
+}
+
+func (h *host) command(name string, args ...string) *exec.Cmd {
+	if own := filepath.Join(h.programs, name); h.programs != "" && !filepath.IsAbs(name) {
+		if _, err := os.Stat(own); err == nil {
+			name = own
+		}
+	}
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), "PATH="+h.path(),
+		"CONTAINERD_ADDRESS="+h.address(), "CONTAINERD_SNAPSHOTTER=veneer")
+	return cmd
+}
+
+// path is where programs are looked for, by containerd for its shim too.
+func (h *host) path() string {
+	folders := []string{os.Getenv("PATH"), "/usr/sbin", "/sbin"}
+	if h.programs != "" {
+		folders = append([]string{h.programs}, folders...)
+	}
+	return strings.Join(folders, ":")
+}
+
+// run runs a command of veneer's.
+func (h *host) run(args ...string) string {
+	h.t.Helper()
+	return h.output(h.command(h.veneer, append([]string{"--root", filepath.Join(h.dir, "store"), "--progress", "none"}, args...)...))
+}
+
+// ctr runs a command of containerd's client. Its log, and the shims', is left out.
+func (h *host) ctr(args ...string) string {
+	h.t.Helper()
+	return h.output(h.command("ctr", args...))
+}
+
+func (h *host) output(cmd *exec.Cmd) string {
+	h.t.Helper()
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(h.t, err, "%v: %s", cmd.Args, stderr.String())
+	return string(out)
+}
+
+func (h *host) startDaemon() {
+	h.t.Helper()
+	h.daemon = h.command(h.veneer, "--root", filepath.Join(h.dir, "store"), "serve")
+	h.daemon.Stdout, h.daemon.Stderr = os.Stderr, os.Stderr
+	require.NoError(h.t, h.daemon.Start())
+	h.await("the daemon", func(ctx context.Context) error { return dial(ctx, socket) })
+}
+
+func (h *host) startContainerd() {
+	h.t.Helper()
+	h.containerd = h.command("containerd", "-c", filepath.Join(state, "config.toml"), "-l", "error")
+	h.containerd.Stderr = os.Stderr
+	require.NoError(h.t, h.containerd.Start(), "containerd is installed by make setup")
+	h.await("containerd", func(ctx context.Context) error { return dial(ctx, h.address()) })
+}
+
+func dial(ctx context.Context, path string) error {
+	c, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// await tries until it works, for half a minute.
+func (h *host) await(what string, try func(context.Context) error) {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := try(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			require.NoError(h.t, err, what)
+		}
+	}
+}
+
+func (h *host) stop(p **exec.Cmd, s syscall.Signal) {
+	h.t.Helper()
+	if *p == nil {
+		return
+	}
+	assert.NoError(h.t, (*p).Process.Signal(s))
+	err := (*p).Wait()
+	if s != syscall.SIGKILL {
+		assert.NoError(h.t, err, "%s ended badly", (*p).Path)
+	}
+	*p = nil
+}

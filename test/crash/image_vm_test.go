@@ -1,0 +1,194 @@
+package crash_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/veneerdm/veneer/images"
+	"github.com/veneerdm/veneer/snapshots"
+)
+
+const imageName = "docker.io/library/box:latest"
+
+// image is an archive as docker save writes it, of files of this machine.
+type image struct {
+	path   string
+	layers []string // their ChainIDs, bottom first
+	trees  []string // digests of what each shows, "" until it was seen whole
+}
+
+type entry struct{ name, content string }
+
+func pack(files []entry) []byte {
+	var buf bytes.Buffer
+	tw := tar.NewWriter(&buf)
+	for _, f := range files {
+		h := &tar.Header{Name: f.name, Size: int64(len(f.content)), Mode: 0o755, Typeflag: tar.TypeReg}
+		_ = tw.WriteHeader(h) // a buffer takes everything
+		_, _ = tw.Write([]byte(f.content))
+	}
+	_ = tw.Close()
+	return buf.Bytes()
+}
+
+// makeImage packs a shell, a hundred files of configuration and a change to both.
+func (r *rig) makeImage() *image {
+	r.t.Helper()
+	shell, err := os.ReadFile("/bin/busybox")
+	require.NoError(r.t, err)
+	first := []entry{{"bin/busybox", string(shell)}, {"a", "bottom"}}
+	var second []entry
+	found, err := filepath.Glob("/usr/share/zoneinfo/E*/*")
+	require.NoError(r.t, err)
+	for _, path := range found {
+		if b, err := os.ReadFile(path); err == nil {
+			second = append(second, entry{strings.TrimPrefix(path, "/"), string(b)})
+		}
+	}
+	second = append(second, entry{"a", "middle"})
+	third := []entry{{"bin/.wh.busybox", ""}, {"a", "top"}, {"usr/big", strings.Repeat("0123456789abcdef", 64<<10)}}
+	i := &image{path: filepath.Join(r.dir, "image.tar")}
+	layers := [][]entry{first, second, third}
+	for n, layer := range layers {
+		chain := diffID(pack(layer))
+		if n > 0 {
+			chain = diffID([]byte(i.layers[n-1] + " " + chain))
+		}
+		i.layers = append(i.layers, chain)
+	}
+	require.NoError(r.t, os.WriteFile(i.path, archiveOf("box", layers), 0o600))
+	return i
+}
+
+func diffID(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }
+
+// archiveOf is an image as docker save writes it.
+func archiveOf(name string, layers [][]entry) []byte {
+	var files []entry
+	var names, diffs []string
+	for n, layer := range layers {
+		raw := pack(layer)
+		diffs, names = append(diffs, diffID(raw)), append(names, fmt.Sprint(n, ".tar"))
+		files = append(files, entry{names[n], string(raw)})
+	}
+	config, _ := json.Marshal(map[string]any{"os": "linux", "rootfs": map[string]any{"type": "layers", "diff_ids": diffs}})
+	manifest, _ := json.Marshal([]any{map[string]any{"Config": "config.json", "RepoTags": []string{name + ":latest"}, "Layers": names}})
+	return pack(append(files, entry{"config.json", string(config)}, entry{"manifest.json", string(manifest)}))
+}
+
+// records keeps images' records in the driver's catalog, as the command does.
+type records struct{ d *snapshots.Driver }
+
+func (c records) PutImage(r images.Record) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return c.d.PutRecord(snapshots.Record{Name: r.Name, Data: b})
+}
+
+func (c records) Image(name string) (r images.Record, err error) {
+	raw, err := c.d.Record(name)
+	if errors.Is(err, snapshots.ErrNotFound) {
+		return r, images.ErrNotFound
+	}
+	if err != nil {
+		return r, err
+	}
+	return r, json.Unmarshal(raw.Data, &r)
+}
+
+func (c records) Images() ([]images.Record, error) {
+	raw, err := c.d.Records()
+	all := make([]images.Record, len(raw))
+	for i, r := range raw {
+		err = errors.Join(err, json.Unmarshal(r.Data, &all[i]))
+	}
+	return all, err
+}
+
+func (c records) DeleteImage(name string) error { return c.d.DeleteRecord(name) }
+
+func (i *image) store(d *snapshots.Driver) (*images.Store, error) {
+	return images.Open(images.Config{
+		Root: d.Root(), Snapshots: d, Catalog: records{d},
+		Mount: func(_ context.Context, m snapshots.Mount) (images.Tree, error) { return m.Open() },
+	})
+}
+
+func (i *image) importInto(ctx context.Context, d *snapshots.Driver) error {
+	s, err := i.store(d)
+	if err != nil {
+		return err
+	}
+	if _, err = s.Import(ctx, i.path, images.ImportOptions{}); err != nil {
+		return err
+	}
+	i.trees = make([]string, len(i.layers))
+	for n, key := range i.layers {
+		if i.trees[n], err = treeOf(ctx, d, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// contents is what file "a" of each layer holds.
+func (i *image) contents() map[string]string {
+	return map[string]string{i.layers[0]: "bottom", i.layers[1]: "middle", i.layers[2]: "top"}
+}
+
+// whole says whether a store has the image with all that belongs to it.
+func (i *image) whole(ctx context.Context, d *snapshots.Driver) error {
+	if _, err := (records{d}).Image(imageName); err != nil {
+		return fmt.Errorf("the image was acknowledged: %w", err)
+	}
+	for n, key := range i.layers {
+		tree, err := treeOf(ctx, d, key)
+		if err != nil {
+			return err
+		}
+		if tree != i.trees[n] {
+			return fmt.Errorf("layer %d of the image shows other files than it did", n)
+		}
+	}
+	return nil
+}
+
+// treeOf is a digest of all files of a committed snapshot.
+func treeOf(ctx context.Context, d *snapshots.Driver, key string) (digest string, err error) {
+	m, err := d.View(ctx, "tree", key)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, d.Remove(ctx, "tree")) }()
+	tree, err := m.Open()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	err = filepath.WalkDir(tree.Path()+"/.", func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(sum, strings.TrimPrefix(path, tree.Path()), e.Type())
+		if !e.Type().IsRegular() {
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		_, _ = sum.Write(b) // never fails
+		return err
+	})
+	return fmt.Sprintf("%x", sum.Sum(nil)), errors.Join(err, tree.Close())
+}

@@ -1,0 +1,108 @@
+package crash_test
+
+import (
+	"context"
+	"maps"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/veneerdm/veneer/snapshots/remote"
+)
+
+// serve runs the daemon under the tracer, has a client work with it, and kills it after
+// a system call that the work made. The result says how far the work got: the key of
+// each acknowledged step.
+func (s *shop) serve(t *testing.T, at int, work func(context.Context, *remote.Client) error) (k *tracer, acked error) {
+	t.Helper()
+	out, err := os.Create(s.out)
+	require.NoError(t, err)
+	defer out.Close()
+	socket := filepath.Join(s.dir, "socket")
+	k = &tracer{killAt: at}
+	done := make(chan error, 1)
+	daemon := make(chan int, 1)
+	go func() { done <- k.run(s.program, s.args("serve"), out, func(pid int) { daemon <- pid }) }()
+	pid := <-daemon
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var c *remote.Client
+	require.Eventually(t, func() bool {
+		if c, err = remote.Dial(socket); err != nil {
+			return false
+		}
+		ask, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if _, err := c.Root(ask); err == nil {
+			return true
+		}
+		_ = c.Close() // nobody is there yet
+		return false
+	}, 30*time.Second, 20*time.Millisecond, "the daemon does not answer: %s", s.said())
+	k.armed.Store(true)
+	acked = work(ctx, c)
+	k.armed.Store(false)
+	require.NoError(t, c.Close())
+	if acked == nil && !k.killed {
+		p, err := os.FindProcess(pid)
+		require.NoError(t, err)
+		_ = p.Kill() // what was acknowledged has to be there all the same
+	}
+	require.NoError(t, <-done)
+	return k, acked
+}
+
+// dieServing kills the daemon under requests of each verb.
+func (s *shop) dieServing(t *testing.T) (died int) {
+	t.Helper()
+	for _, v := range []struct {
+		name string
+		work func(context.Context, *remote.Client) error
+		undo []string
+	}{
+		{"serve prepare", func(ctx context.Context, c *remote.Client) error {
+			_, err := c.Prepare(ctx, "container/new", "")
+			return err
+		}, []string{"container", "rm", "new"}},
+		{"serve clone", func(ctx context.Context, c *remote.Client) error {
+			_, err := c.Clone(ctx, "container/new", "container/c")
+			return err
+		}, []string{"container", "rm", "new"}},
+		{"serve rollback", func(ctx context.Context, c *remote.Client) error {
+			_, err := c.Rollback(ctx, "container/c", "container/c")
+			return err
+		}, nil},
+	} {
+		before, err := s.state()
+		require.NoError(t, err)
+		whole, err := s.serve(t, 0, v.work)
+		require.NoError(t, err, s.said())
+		after, err := s.state()
+		require.NoError(t, err)
+		undo := func() {
+			if v.undo != nil && s.has("container/new") {
+				s.must(v.undo...)
+			}
+		}
+		undo()
+		for at := 1; at <= len(whole.calls); at += every(len(whole.calls)) {
+			k, acked := s.serve(t, at, v.work)
+			now, err := s.state()
+			require.NoError(t, err)
+			if acked == nil {
+				require.Equal(t, summary(after), summary(now), "%s was acknowledged", v.name)
+			} else if !maps.Equal(now, before) {
+				require.Equal(t, summary(after), summary(now), "%s, killed after call %d", v.name, at)
+			}
+			if k.killed {
+				died++
+				s.pairs[v.name+" "+k.calls[len(k.calls)-1]] = true
+			}
+			undo()
+		}
+	}
+	return died
+}

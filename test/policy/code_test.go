@@ -1,0 +1,162 @@
+package policy
+
+import (
+	"go/ast"
+	"go/token"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func functionNames(file goFile) []string {
+	var names []string
+	for _, decl := range file.ast.Decls {
+		if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil {
+			names = append(names, f.Name.Name)
+		}
+	}
+	return names
+}
+
+// eachCall visits every call of the form x.name(...), with x as written.
+func eachCall(t *testing.T, visit func(file goFile, call *ast.CallExpr, x, name string)) {
+	t.Helper()
+	for _, file := range goFiles(t) {
+		ast.Inspect(file.ast, func(node ast.Node) bool {
+			call, ok := node.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			if selector, ok := call.Fun.(*ast.SelectorExpr); ok {
+				if x, ok := selector.X.(*ast.Ident); ok {
+					visit(file, call, x.Name, selector.Sel.Name)
+				}
+			}
+			return true
+		})
+	}
+}
+
+// text is the value of a string literal, or of literals joined by +.
+func text(expr ast.Expr) (string, bool) {
+	switch e := expr.(type) {
+	case *ast.BasicLit:
+		if e.Kind != token.STRING {
+			return "", false
+		}
+		value, err := strconv.Unquote(e.Value)
+		return value, err == nil
+	case *ast.BinaryExpr:
+		left, ok := text(e.X)
+		right, _ := text(e.Y)
+		return left + right, ok && e.Op == token.ADD
+	}
+	return "", false
+}
+
+var verb = regexp.MustCompile(`%[-+# 0]*(\[\d+\])?[\d.*]*([a-zA-Z%])`)
+
+// looksLikeError goes by the names that this repository gives errors.
+func looksLikeError(expr ast.Expr) bool {
+	switch e := expr.(type) {
+	case *ast.Ident:
+		return e.Name == "err" || strings.HasSuffix(e.Name, "Err") || strings.HasPrefix(e.Name, "Err")
+	case *ast.SelectorExpr:
+		return e.Sel.Name == "Err" || strings.HasPrefix(e.Sel.Name, "Err")
+	case *ast.CallExpr:
+		selector, ok := e.Fun.(*ast.SelectorExpr)
+		return ok && (selector.Sel.Name == "Err" || selector.Sel.Name == "Error" && len(e.Args) == 0)
+	}
+	return false
+}
+
+func TestErrorsAreWrapped(t *testing.T) {
+	eachCall(t, func(file goFile, call *ast.CallExpr, x, name string) {
+		if x != "fmt" || name != "Errorf" || len(call.Args) < 2 {
+			return
+		}
+		format, ok := text(call.Args[0])
+		if !ok {
+			return
+		}
+		args := call.Args[1:]
+		for _, found := range verb.FindAllStringSubmatch(format, -1) {
+			if found[2] == "%" {
+				continue
+			}
+			if len(args) == 0 {
+				break
+			}
+			assert.False(t, found[2] != "w" && looksLikeError(args[0]), "%s: an error is wrapped by %%w, not printed by %%%s", at(args[0].Pos()), found[2])
+			args = args[1:]
+		}
+	})
+}
+
+func TestMessagesSayWhatWentWrong(t *testing.T) {
+	eachCall(t, func(file goFile, call *ast.CallExpr, x, name string) {
+		if x == "fmt" && name == "Errorf" || x == "errors" && name == "New" {
+			message, _ := text(call.Args[0])
+			lower := strings.ToLower(message)
+			for _, empty := range []string{"failed to", "unable to", "error while"} {
+				assert.NotContains(t, lower, empty, "%s: say what, which and why", at(call.Pos()))
+			}
+		}
+	})
+}
+
+func TestNobodySleeps(t *testing.T) {
+	eachCall(t, func(file goFile, call *ast.CallExpr, x, name string) {
+		assert.False(t, x == "time" && name == "Sleep", "%s: wait for what is to happen, with a bound", at(call.Pos()))
+	})
+}
+
+// vmSkip is the one reason a test may give for not running on the host. Inside
+// the virtual machine a missing feature is a failure.
+const vmSkip = "needs the VM: make test-vm"
+
+func TestSkipsAreForTheVM(t *testing.T) {
+	eachCall(t, func(file goFile, call *ast.CallExpr, x, name string) {
+		switch {
+		case !file.isForTests() || len(x) > 2:
+		case name == "SkipNow" || name == "Skipf":
+			assert.Fail(t, "a skip gives its reason as one constant", "%s", at(call.Pos()))
+		case name == "Skip" && len(call.Args) > 0:
+			reason, _ := text(call.Args[0])
+			ok := reason == vmSkip || file.dir == "test/vm" && strings.HasPrefix(reason, "needs ")
+			assert.True(t, ok, "%s: the one reason to skip is %q, not %q", at(call.Pos()), vmSkip, reason)
+		}
+	})
+}
+
+// replaced are tools whose work this repository does itself.
+var replaced = map[string]bool{"dmsetup": true, "losetup": true, "blkid": true, "mount": true, "umount": true, "findmnt": true}
+
+func TestToolsAreNotRun(t *testing.T) {
+	eachCall(t, func(file goFile, call *ast.CallExpr, x, name string) {
+		if x != "exec" || file.isForTests() {
+			return
+		}
+		for _, arg := range call.Args {
+			tool, _ := text(arg)
+			assert.False(t, replaced[tool], "%s: %s is run, where an ioctl or a system call would do", at(arg.Pos()), tool)
+		}
+	})
+}
+
+var emptyWords = regexp.MustCompile(`(Manager|Helper|Util|Utils)$`)
+
+func TestNamesMeanSomething(t *testing.T) {
+	for _, file := range goFiles(t) {
+		ast.Inspect(file.ast, func(node ast.Node) bool {
+			if spec, ok := node.(*ast.TypeSpec); ok {
+				assert.NotRegexp(t, emptyWords, spec.Name.Name, at(spec.Pos()))
+			}
+			return true
+		})
+		assert.NotRegexp(t, regexp.MustCompile(`(^|/)(util|utils|common|helpers?|misc)$`), file.dir)
+	}
+}
