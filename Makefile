@@ -1,0 +1,134 @@
+# `make` lists the targets. Each one calls go, or a program of this repository.
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.NOTPARALLEL:
+SHELL := /bin/sh
+GO ?= go
+FUZZTIME ?= 30s
+BACKING ?= loop
+BENCH ?=
+SEED ?= 1
+SOAK ?= 15m
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+COMMANDS := $(patsubst cmd/%/,%,$(wildcard cmd/*/))
+VM := $(CURDIR)/bin/vm
+
+# Packages with tests for a real kernel, and the names of those tests. A machine has
+# one CPU, so two run at a time.
+VM_FILES := $(shell find . -name '*_vm_test.go' -not -path './.cache/*')
+VM_PACKAGES := $(sort $(dir $(VM_FILES)))
+VM_TESTS = ${shell sed -n 's/^func \(Test[A-Za-z0-9_]*\)(t .*/\1/p' $(VM_FILES) /dev/null | sort -u | paste -sd '|'}
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: setup
+setup: ## install what tests and demo need from the distribution's packages (as root)
+	@$(GO) run ./test/setup
+
+.PHONY: build
+build: bin/vm $(COMMANDS:%=bin/%) ## build every program into bin/
+
+.PHONY: images
+images: ## make the two demonstration images in .cache/images, unless they are there
+	@$(GO) run ./test/image -out .cache/images/demo.oci
+
+.PHONY: demo
+demo: setup images bin/vm bin/veneer bin/cowbench bin/demo ## show what Veneer does on a real image (IMAGE=source, BACKING=loop or lvm), and measure it
+	@$(VM) -leakcheck on -- bin/demo -backing '$(BACKING)' $(if $(IMAGE),-image '$(IMAGE)')
+	@echo
+	@$(VM) -leakcheck on -- bin/cowbench run --quick
+
+.PHONY: test
+test: setup vet test-host test-vm ## run every test: on the host with -race, then under a real kernel
+
+.PHONY: vet
+vet:
+	$(GO) vet ./...
+
+.PHONY: test-host
+test-host: ## run the tests that need no kernel of their own, with the race detector
+	$(GO) test -race -timeout 15m ./...
+
+.PHONY: test-vm
+test-vm: bin/vm bin/veneer bin/containerd/containerd images ## run the tests that need dm-thin, natively or in a virtual machine
+	@test -n '$(VM_TESTS)' || { echo 'make: there are no tests in *_vm_test.go files'; exit 1; }
+	$(GO) test -count=1 -p 2 -timeout 15m -exec '$(VM) -leakcheck on' -run '^($(VM_TESTS))$$' $(VM_PACKAGES)
+
+.PHONY: test-docker
+test-docker: setup bin/vm bin/veneer bin/containerd/containerd bin/docker/dockerd images ## run Docker Engine on Veneer (it is built first, which takes minutes)
+	$(GO) test -count=1 -timeout 15m -exec '$(VM) -leakcheck on' -tags docker -v -run Docker ./test/containerd
+
+.PHONY: test-crash
+test-crash: bin/vm bin/veneer ## try every fault at every point, and print one table (SEED=n)
+	@rm -rf bin/results; mkdir -p bin/results bin/vmtest
+	@for p in test/crash test/metamorphic snapshots; do $(GO) test -c -o bin/vmtest/faults-$$(basename $$p).test ./$$p || exit 1; done
+	@echo 'two machines are at work; what they say is in bin/results'
+	@in_vm() { rows=$$1; folder=$$2; shift 2; (cd $$folder && VENEER_RESULTS=$(CURDIR)/bin/results/$$rows.rows '$(VM)' -timeout 27m -leakcheck on -out $(CURDIR)/bin/results -- $(CURDIR)/bin/vmtest/faults-$$(basename $$folder).test -test.timeout 0 -test.v "$$@" >$(CURDIR)/bin/results/$$rows.log 2>&1); }; \
+	{ in_vm 1-cuts test/crash -test.run PowerCuts -points 0 -rounds 240 -seed $(SEED); echo $$? >bin/results/1.status; } & \
+	{ in_vm 2-deaths test/crash -test.run 'Deaths|Disks|Full' -deaths 0 -windows 96 -seed $(SEED) && in_vm 3-lives test/metamorphic -test.run Kernel -lives 40 -seed $(SEED) && in_vm 4-damage snapshots -test.run 'Damaged|Lost|Hostile' && \
+	VENEER_RESULTS=$(CURDIR)/bin/results/5-host.rows $(GO) test -count 1 -v -run 'Fault|Death|Forgotten|Flipped|OnTheFake' ./snapshots ./metadata ./test/metamorphic >bin/results/5-host.log 2>&1; echo $$? >bin/results/2.status; } & \
+	wait
+	@$(GO) run ./test/crash/table bin/results/*.rows
+	@for f in bin/results/*.status; do test "$$(cat $$f)" = 0 || { tail -n 30 bin/results/*.log; exit 1; }; done
+
+.PHONY: soak
+soak: bin/vm ## a day in the life of a node in SOAK=15m: nearly full, with faults and restarts, then ten minutes of 32 clients
+	@rm -rf bin/soak; mkdir -p bin/soak bin/vmtest
+	@$(GO) test -c -o bin/vmtest/soak.test ./test/crash
+	@cd test/crash && VENEER_RESULTS=$(CURDIR)/bin/soak/rows '$(VM)' -timeout 24h -leakcheck on -out $(CURDIR)/bin/soak -- $(CURDIR)/bin/vmtest/soak.test -test.timeout 0 -test.v -test.run DayInTheLife -soak $(SOAK) -seed $(SEED)
+	@$(GO) run ./test/crash/table bin/soak/rows
+	$(GO) test -exec '$(VM)' -timeout 20m -v -run ManyClients ./snapshots/proxy -soak 10m
+
+.PHONY: bench
+bench: setup images bin/vm bin/bench ## measure each operation beside its floor (BENCH="-only regexp -strict")
+	@$(VM) -leakcheck on -- bin/bench $(BENCH)
+
+.PHONY: bench-containerd
+bench-containerd: setup images bin/vm bin/veneer bin/bench-containerd ## compare with containerd's devmapper and overlayfs (BENCH="-only regexp -strict")
+	@$(VM) -leakcheck on -- bin/bench-containerd $(BENCH)
+
+.PHONY: bench-aa
+bench-aa: setup bin/vm ## measure one backend under two names in 20 runs of cowbench, and expect no difference
+	$(GO) test -c -o bin/vmtest/aa.test ./cmd/cowbench
+	@'$(VM)' -timeout 20m -leakcheck on -- bin/vmtest/aa.test -test.v -test.run '^TestEqualsAreEqual$$' -aa 20
+
+.PHONY: fuzz
+fuzz: ## fuzz each decoder for FUZZTIME (default 30s)
+	@set -e; grep -rl --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
+		done; \
+	done
+
+.PHONY: lint
+lint: bin/golangci-lint ## check formatting, and look for mistakes with golangci-lint
+	bin/golangci-lint run ./...
+
+.PHONY: clean
+clean: ## remove what was built; downloaded and made images stay in .cache
+	rm -rf bin
+
+# go's own cache decides what is stale, so programs are built every time.
+.PHONY: bin/vm bin/demo bin/bench $(COMMANDS:%=bin/%)
+bin/vm bin/demo bin/bench: bin/%:
+	@$(BUILD) -o $@ ./test/$*
+
+.PHONY: bin/bench-containerd
+bin/bench-containerd:
+	@$(BUILD) -o $@ ./test/containerd/bench
+
+$(COMMANDS:%=bin/%): bin/%:
+	@$(BUILD) -o $@ ./cmd/$*
+
+bin/golangci-lint: test/tools/go.mod
+	cd test/tools && CGO_ENABLED=0 $(GO) build -trimpath -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+bin/containerd/containerd: test/tools/containerd/go.mod
+	cd test/tools/containerd && CGO_ENABLED=0 $(GO) build -trimpath -tags 'no_btrfs no_zfs' -o $(CURDIR)/bin/containerd/ tool
+
+bin/docker/dockerd: test/tools/docker/go.mod
+	cd test/tools/docker && CGO_ENABLED=0 $(GO) build -trimpath -tags 'exclude_graphdriver_btrfs' -o $(CURDIR)/bin/docker/ tool
