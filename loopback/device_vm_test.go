@@ -322,7 +322,7 @@ func TestMissingNodeIsMade(t *testing.T) {
 
 func TestWithoutTheLoopDriver(t *testing.T) {
 	if os.Getenv("VENEER_VM") != "uml" {
-		t.Skip("needs the VM: make test-vm") // it unloads the driver
+		t.Skip("needs a kernel of its own: make test-vm with User-Mode Linux") // it unloads the driver
 	}
 	modules, err := filepath.Glob("/usr/lib/uml/modules/*/kernel/drivers/block/loop.ko")
 	require.NoError(t, err)

@@ -16,6 +16,10 @@ func (c *Catalog) update(method string, f func(*txn) error) error {
 	if err := c.late.flush(c); err != nil {
 		return err
 	}
+	return c.transact(method, f)
+}
+
+func (c *Catalog) transact(method string, f func(*txn) error) error {
 	// bbolt lets the next writer in before tx.done.
 	c.writing.Lock()
 	defer c.writing.Unlock()

@@ -13,7 +13,9 @@ type lateRecords struct {
 // postpone gives an update that happens later.
 func (l *lateRecords) postpone(c *Catalog) func(method string, f func(*txn) error) error {
 	return func(_ string, f func(*txn) error) error {
-		if err := l.flush(c); err != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if err := l.write(c); err != nil {
 			return err
 		}
 		begun, err := c.db.Begin(true)
@@ -23,26 +25,29 @@ func (l *lateRecords) postpone(c *Catalog) func(method string, f func(*txn) erro
 		tx := &txn{Tx: begun, index: c.index}
 		err = guarded(func() error { return f(tx) })
 		_ = tx.Rollback() // cannot go wrong in an open transaction
-		if err != nil {
-			return err
+		if err == nil {
+			l.pending = f
 		}
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.pending = f
-		return nil
+		return err
 	}
 }
 
+// flush records what was postponed. Whoever comes meanwhile waits for it, so that
+// within the process nobody sees the mistake.
 func (l *lateRecords) flush(c *Catalog) error {
 	if l == nil {
 		return nil
 	}
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.write(c)
+}
+
+func (l *lateRecords) write(c *Catalog) error {
 	f := l.pending
 	l.pending = nil
-	l.mu.Unlock()
 	if f == nil {
 		return nil
 	}
-	return c.update("late", f)
+	return c.transact("late", f)
 }

@@ -14,7 +14,7 @@ import (
 // its result is on the host and says where it was measured.
 func TestRunInAVM(t *testing.T) {
 	if os.Getenv("VENEER_VM") != "" {
-		return // this is one
+		t.Skip("boots a VM, and is in one")
 	}
 	bin, out := t.TempDir(), t.TempDir()
 	for name, source := range map[string]string{"cowbench": ".", "vm": "../../test/vm"} {

@@ -53,7 +53,7 @@ func whiteout(name string) Entry {
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("needs the VM: make test-vm")
+		t.Skip("needs root")
 	}
 }
 
