@@ -4,8 +4,8 @@ import (
 	"go/ast"
 	"go/token"
 	"regexp"
-	"strconv"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
