@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -42,22 +43,28 @@ func pack(files []entry) []byte {
 	return buf.Bytes()
 }
 
-// makeImage packs a shell, a hundred files of configuration and a change to both.
+// makeImage packs a program, a few hundred source files and a change to both, all of
+// which a machine that runs this has.
 func (r *rig) makeImage() *image {
 	r.t.Helper()
-	shell, err := os.ReadFile("/bin/busybox")
+	program, err := exec.LookPath("thin_check")
 	require.NoError(r.t, err)
-	first := []entry{{"bin/busybox", string(shell)}, {"a", "bottom"}}
+	content, err := os.ReadFile(program)
+	require.NoError(r.t, err)
+	first := []entry{{"bin/program", string(content)}, {"a", "bottom"}}
 	var second []entry
-	found, err := filepath.Glob("/usr/share/zoneinfo/E*/*")
-	require.NoError(r.t, err)
-	for _, path := range found {
-		if b, err := os.ReadFile(path); err == nil {
-			second = append(second, entry{strings.TrimPrefix(path, "/"), string(b)})
+	for _, pattern := range []string{"../../*/*.go", "../../*/*/*.go"} {
+		found, err := filepath.Glob(pattern)
+		require.NoError(r.t, err)
+		require.NotEmpty(r.t, found)
+		for _, path := range found {
+			b, err := os.ReadFile(path)
+			require.NoError(r.t, err)
+			second = append(second, entry{"usr/src/" + strings.TrimPrefix(path, "../../"), string(b)})
 		}
 	}
 	second = append(second, entry{"a", "middle"})
-	third := []entry{{"bin/.wh.busybox", ""}, {"a", "top"}, {"usr/big", strings.Repeat("0123456789abcdef", 64<<10)}}
+	third := []entry{{"bin/.wh.program", ""}, {"a", "top"}, {"usr/big", strings.Repeat("0123456789abcdef", 64<<10)}}
 	i := &image{path: filepath.Join(r.dir, "image.tar")}
 	layers := [][]entry{first, second, third}
 	for n, layer := range layers {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,8 +74,9 @@ type played struct {
 }
 
 // play records the workload, with so many random operations at its end, and then cuts
-// the power at recorded flushes after the pool was made, as many as wanted, or all for 0.
-func (r *rig) play(config snapshots.Config, wanted, rounds int) (p played) {
+// the power at recorded flushes after the pool was made, as many as wanted, or all for 0,
+// until so many violations are found.
+func (r *rig) play(config snapshots.Config, wanted, rounds, enough int) (p played) {
 	t := r.t
 	t.Helper()
 	log := r.disk("log", 8<<10)
@@ -115,7 +117,7 @@ func (r *rig) play(config snapshots.Config, wanted, rounds int) (p played) {
 			require.NoError(t, err)
 		}
 		require.NoError(t, e.apply(logFile, disk))
-		if n < first || !distinct[n] {
+		if n < first || !distinct[n] || len(p.violations) == enough {
 			continue
 		}
 		if seen++; seen%every != 0 {
@@ -160,7 +162,7 @@ func TestPowerCuts(t *testing.T) {
 	row, end := resulttest.Begin(t, "power cut", *seed)
 	defer end()
 	r := newRig(t)
-	p := r.play(r.config(), *points, *rounds)
+	p := r.play(r.config(), *points, *rounds, math.MaxInt)
 	row.Points, row.Violations = p.tried, len(p.violations)
 	for _, v := range p.violations {
 		t.Error(v)
@@ -185,7 +187,7 @@ func TestPowerCutsWouldBeNoticed(t *testing.T) {
 			r := newRig(t)
 			broken := r.config()
 			control.sabot(&broken.Catalog)
-			p := r.play(broken, 30, 20)
+			p := r.play(broken, 150, 20, 1)
 			row.Controls++
 			row.Points += p.tried
 			require.NotEmpty(t, p.violations)
