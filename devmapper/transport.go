@@ -11,10 +11,10 @@ type Transport interface {
 	// dm_ioctl with its payload and receives the reply. The error is a bare
 	// syscall.Errno.
 	Control(command uint8, buf []byte) error
-	// Fork opens another descriptor, with event state of its own.
+	// Fork opens another descriptor, with event state of its own, that can wait.
 	Fork() (Transport, error)
 	// Wait returns when an event has happened since the descriptor was last armed,
-	// or with the context's error.
+	// or with the context's error. It is for what Fork gave.
 	Wait(ctx context.Context) error
 	Close() error
 }

@@ -44,31 +44,34 @@ func OpenThrough(wrap func(Transport) Transport) (*Client, error) {
 
 type control struct {
 	file *os.File
-	fd   int // file.Fd would make the descriptor blocking
+	fd   int // file.Fd would make a descriptor that is polled a blocking one
 }
 
+// openControl opens the node for ioctls alone. Every device made or removed on the
+// machine is an event for everybody who polls the node, and the runtime polls what
+// os.Open opens: that would wake a thread at each operation of our own.
 func openControl() (*control, error) {
-	f, err := os.OpenFile(ControlPath, os.O_RDWR, 0)
+	fd, err := openNode(unix.O_RDWR | unix.O_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	return &control{file: os.NewFile(uintptr(fd), ControlPath), fd: fd}, nil
+}
+
+func openNode(flags int) (fd int, err error) {
+	fd, err = unix.Open(ControlPath, flags, 0)
 	if errors.Is(err, fs.ErrNotExist) && makeControlNode() == nil {
-		f, err = os.OpenFile(ControlPath, os.O_RDWR, 0)
+		fd, err = unix.Open(ControlPath, flags, 0)
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENODEV), errors.Is(err, syscall.ENXIO):
-		return nil, fmt.Errorf("%w: %s is not there; load the module with \"modprobe dm_mod\"", ErrNotSupported, ControlPath)
+		return 0, fmt.Errorf("%w: %s is not there; load the module with \"modprobe dm_mod\"", ErrNotSupported, ControlPath)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("%w: %s wants CAP_SYS_ADMIN; run as root", ErrPermission, ControlPath)
+		return 0, fmt.Errorf("%w: %s wants CAP_SYS_ADMIN; run as root", ErrPermission, ControlPath)
 	case err != nil:
-		return nil, fmt.Errorf("open the device-mapper control node: %w", err)
+		return 0, fmt.Errorf("open %s: %w", ControlPath, err)
 	}
-	c := &control{file: f}
-	raw, err := f.SyscallConn()
-	if err == nil {
-		err = raw.Control(func(fd uintptr) { c.fd = int(fd) })
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return c, nil
+	return fd, nil
 }
 
 // makeControlNode serves systems without devtmpfs: /proc/misc has the minor.
@@ -106,7 +109,14 @@ func (c *control) Control(command uint8, buf []byte) error {
 	}
 }
 
-func (c *control) Fork() (Transport, error) { return openControl() }
+// Fork gives a transport that can wait: the runtime polls what does not block.
+func (c *control) Fork() (Transport, error) {
+	fd, err := openNode(unix.O_RDWR | unix.O_CLOEXEC | unix.O_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	return &control{file: os.NewFile(uintptr(fd), ControlPath), fd: fd}, nil
+}
 
 // Wait rests in the runtime's poller, so it pins no thread and ends with ctx.
 func (c *control) Wait(ctx context.Context) error {
