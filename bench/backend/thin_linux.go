@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	"github.com/docker/go-units"
 
@@ -92,7 +90,7 @@ func (t Thin) Open(ctx context.Context, d bench.Disk, dir string) (bench.Store, 
 	if err != nil {
 		return nil, err
 	}
-	s := &thinStore{dir: dir, mounted: map[string]string{}, catalog: base{dir: filepath.Join(dir, "catalog")}}
+	s := &thinStore{mounts: mounts{dir: dir}, catalog: base{dir: filepath.Join(dir, "catalog")}}
 	if err := snapshots.Machine().Format(ctx, snapshots.Format{Filesystem: "ext4", Device: catalog, Zeroed: true}); err != nil {
 		return s, err
 	}
@@ -109,26 +107,9 @@ func (t Thin) Open(ctx context.Context, d bench.Disk, dir string) (bench.Store, 
 
 // thinStore is an open pool.
 type thinStore struct {
-	dir     string
 	driver  *snapshots.Driver
 	catalog base
-
-	mu      sync.Mutex
-	mounted map[string]string // folders by key
-}
-
-func (s *thinStore) mountAt(key string, m snapshots.Mount) (string, error) {
-	dir := filepath.Join(s.dir, key)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	if err := m.At(dir); err != nil {
-		return "", err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mounted[key] = dir
-	return dir, nil
+	mounts  mounts
 }
 
 func (s *thinStore) Commit(ctx context.Context, layer, parent string, fill func(dir string) error) error {
@@ -137,7 +118,7 @@ func (s *thinStore) Commit(ctx context.Context, layer, parent string, fill func(
 	if err != nil {
 		return err
 	}
-	dir, err := s.mountAt(key, m)
+	dir, err := s.mounts.at(key, m)
 	if err != nil {
 		return errors.Join(err, s.driver.Remove(ctx, key))
 	}
@@ -163,20 +144,11 @@ func (s *thinStore) Mount(ctx context.Context, container string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	return s.mountAt(container, m)
+	return s.mounts.at(container, m)
 }
 
 func (s *thinStore) Unmount(_ context.Context, container string) error {
-	s.mu.Lock()
-	dir := s.mounted[container]
-	s.mu.Unlock()
-	if err := snapshots.Unmount(dir); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	delete(s.mounted, container)
-	s.mu.Unlock()
-	return os.Remove(dir)
+	return s.mounts.unmount(container)
 }
 
 func (s *thinStore) Remove(ctx context.Context, container string) error {
@@ -185,14 +157,8 @@ func (s *thinStore) Remove(ctx context.Context, container string) error {
 
 // Settle ends with the pool's own commit: the flush of any thin device does that.
 func (s *thinStore) Settle(ctx context.Context) error {
-	s.mu.Lock()
-	dirs := make([]string, 0, len(s.mounted))
-	for _, dir := range s.mounted {
-		dirs = append(dirs, dir)
-	}
-	s.mu.Unlock()
 	var errs []error
-	for _, dir := range dirs {
+	for _, dir := range s.mounts.all() {
 		errs = append(errs, syncFS(dir))
 	}
 	return errors.Join(append(errs, syncFS(s.catalog.dir), s.driver.Drain(ctx))...)
@@ -211,10 +177,7 @@ func (s *thinStore) Stored(ctx context.Context) (space bench.Space, err error) {
 }
 
 func (s *thinStore) Close(ctx context.Context) error {
-	var errs []error
-	for key := range s.mounted {
-		errs = append(errs, s.Unmount(ctx, key))
-	}
+	errs := []error{s.mounts.close()}
 	if s.driver != nil {
 		err := s.driver.Drain(ctx)
 		if err = errors.Join(err, s.driver.DestroyPool(ctx)); err != nil {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"sync"
 
 	"github.com/veneerdm/veneer/bench"
 	"github.com/veneerdm/veneer/bench/tool"
@@ -38,16 +36,14 @@ func (ZFS) Open(ctx context.Context, d bench.Disk, dir string) (bench.Store, err
 	if err != nil {
 		return nil, err
 	}
-	s := &zfsStore{pool: filepath.Base(filepath.Dir(filepath.Dir(dir))) + "-" + filepath.Base(dir), dir: dir, mounted: map[string]string{}}
+	s := &zfsStore{pool: filepath.Base(filepath.Dir(filepath.Dir(dir))) + "-" + filepath.Base(dir), mounts: mounts{dir: dir}}
 	_, err = tool.Zpool.Run(ctx, "", "create", "-f", "-o", "cachefile=none", "-O", "mountpoint=legacy", "-O", "compression=off", "-O", "atime=off", s.pool, device)
 	return s, err
 }
 
 type zfsStore struct {
-	pool, dir string
-
-	mu      sync.Mutex
-	mounted map[string]string
+	pool   string
+	mounts mounts
 }
 
 func (s *zfsStore) set(name string) string { return s.pool + "/" + name }
@@ -83,30 +79,11 @@ func (s *zfsStore) Create(ctx context.Context, container, layer string) error {
 }
 
 func (s *zfsStore) Mount(_ context.Context, container string) (string, error) {
-	dir := filepath.Join(s.dir, container)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	if err := (snapshots.Mount{Type: "zfs", Source: s.set(container)}).At(dir); err != nil {
-		return "", err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mounted[container] = dir
-	return dir, nil
+	return s.mounts.at(container, snapshots.Mount{Type: "zfs", Source: s.set(container)})
 }
 
 func (s *zfsStore) Unmount(_ context.Context, container string) error {
-	s.mu.Lock()
-	dir := s.mounted[container]
-	s.mu.Unlock()
-	if err := snapshots.Unmount(dir); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	delete(s.mounted, container)
-	s.mu.Unlock()
-	return os.Remove(dir)
+	return s.mounts.unmount(container)
 }
 
 func (s *zfsStore) Remove(ctx context.Context, container string) error {
@@ -131,10 +108,7 @@ func (s *zfsStore) Stored(ctx context.Context) (space bench.Space, err error) {
 }
 
 func (s *zfsStore) Close(ctx context.Context) error {
-	var errs []error
-	for name := range s.mounted {
-		errs = append(errs, s.Unmount(ctx, name))
-	}
-	_, err := tool.Zpool.Run(ctx, "", "destroy", "-f", s.pool)
-	return errors.Join(append(errs, err)...)
+	err := s.mounts.close()
+	_, destroying := tool.Zpool.Run(ctx, "", "destroy", "-f", s.pool)
+	return errors.Join(err, destroying)
 }
