@@ -51,11 +51,11 @@ machine that is booted for it, and the results say so.`,
 	f.StringSliceVar(&o.backends, "backends", nil, "backends to measure, NAME or ALIAS=NAME, or all (default thin, overlay, btrfs, reflink, copy)")
 	f.StringSliceVar(&o.scenarios, "scenarios", nil, "scenarios to measure (default all)")
 	f.BoolVar(&o.quick, "quick", false, "a few minutes: few sizes, five rounds (the default)")
-	f.BoolVar(&o.full, "full", false, "every size, and fifteen rounds; unattended")
+	f.BoolVar(&o.full, "full", false, "every size and up to fifteen rounds, in about an hour; unattended")
 	f.BoolVar(&o.tiny, "tiny", false, "the least that exercises everything; numbers mean little")
 	f.IntVar(&o.rounds, "rounds", 0, "measured rounds of each case")
 	f.DurationVar(&o.patience, "patience", -1, "time in which a quick case may have more rounds (default 250ms, with --full 20s)")
-	f.DurationVar(&o.budget, "budget", 0, "what the run should take: on a slow machine cases have fewer rounds (default 2m20s, with --full none)")
+	f.DurationVar(&o.budget, "budget", 0, "what the run should take: on a slow machine cases have fewer rounds (default 2m20s, with --full 1h)")
 	f.DurationVar(&o.longest, "longest", 0, "what a round of a case may take on a backend, or it is left out (default 1m, with --full 10m)")
 	f.StringVar(&o.size, "size", "", "size of each store's disk (default 4G, with --full 16G)")
 	f.StringVar(&o.store, "store", defaultStore(), "folder for the stores, on the disk that is to be measured")
@@ -150,8 +150,8 @@ func (a *app) run(ctx context.Context, o runFlags) error {
 	if o.longest <= 0 {
 		o.longest = bench.Pick(scale, time.Minute, time.Minute, 10*time.Minute)
 	}
-	if o.budget <= 0 && scale == bench.Quick {
-		o.budget = 140 * time.Second
+	if o.budget <= 0 {
+		o.budget = bench.Pick(scale, 0, 140*time.Second, time.Hour)
 	}
 	result, err := a.measure(ctx, o, bench.Plan{
 		Version: version, Command: append([]string{"cowbench"}, a.args...), Backends: entries, Scenarios: scenarios,
