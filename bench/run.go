@@ -209,21 +209,8 @@ func (r *round) measure(ctx context.Context, c Case, parties []*party) error {
 		cells[i] = Cell{Scenario: r.at.Scenario, Case: c.Name, Series: c.Series, X: c.X, Backend: p.name, Error: p.dead}
 		raw[i] = map[string][]float64{}
 	}
-	least := r.plan.Rounds
-	most := Thorough * least
-	if own := r.scenario.Summary().Rounds; own > 0 {
-		least, most = min(own, least), min(own, least)
-	}
-	began := time.Now()
-	over := func() bool { return false }
-	if !r.until.IsZero() {
-		end := began.Add(time.Until(r.until) / time.Duration(max(1, r.at.Total-r.at.Done)))
-		over = func() bool { return time.Now().After(end) }
-	}
-	for n := 0; n <= least || n <= most && time.Since(began) < r.plan.Patience; n++ {
-		if n > 1 && over() {
-			break
-		}
+	another := r.rounds()
+	for n := 0; another(n); n++ {
 		for j := range parties {
 			i := (n + j) % len(parties)
 			if cells[i].Error != "" || cells[i].Skipped != "" {
@@ -250,6 +237,26 @@ func (r *round) measure(ctx context.Context, c Case, parties []*party) error {
 		r.result.Cells = append(r.result.Cells, cells[i])
 	}
 	return nil
+}
+
+// rounds says of each round of a case, from 0, whether it takes place. The first fills
+// caches, and the second always does.
+func (r *round) rounds() func(n int) bool {
+	least := r.plan.Rounds
+	most := Thorough * least
+	if own := r.scenario.Summary().Rounds; own > 0 {
+		least, most = min(own, least), min(own, least)
+	}
+	began, end := time.Now(), time.Time{}
+	if !r.until.IsZero() {
+		end = began.Add(time.Until(r.until) / time.Duration(max(1, r.at.Total-r.at.Done)))
+	}
+	return func(n int) bool {
+		if n > 1 && !end.IsZero() && time.Now().After(end) {
+			return false
+		}
+		return n <= least || n <= most && time.Since(began) < r.plan.Patience
+	}
 }
 
 // once takes one sample. The error is the end of the run.
