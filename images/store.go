@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 
 	"github.com/veneerdm/veneer/images/content"
-	"github.com/veneerdm/veneer/images/internal/keylock"
+	"github.com/veneerdm/veneer/internal/keylock"
 	"github.com/veneerdm/veneer/images/layer"
 )
 
@@ -52,9 +52,9 @@ type Store struct {
 	explain   func(context.Context, error) error
 	warn      func(string)
 
-	blobLocks  keylock.Locks // by digest: one fetch at a time
-	layerLocks keylock.Locks // by ChainID: one apply or removal at a time
-	nameLocks  keylock.Locks // by image name: one change of a record at a time
+	blobLocks  keylock.Locks[string] // by digest: one fetch at a time
+	layerLocks keylock.Locks[string] // by ChainID: one apply or removal at a time
+	nameLocks  keylock.Locks[string] // by image name: one change of a record at a time
 	pins       pins
 }
 

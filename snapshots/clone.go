@@ -46,10 +46,7 @@ func (d *Driver) clone(ctx context.Context, key, original string, o settings) (M
 	if err != nil {
 		return Mount{}, err
 	}
-	err = func() error {
-		defer d.thins.lock(from.Thin)()
-		return d.pool.CreateSnapshot(s.Thin, from.Thin)
-	}()
+	err = d.copyThin(ctx, s.Thin, from.Thin)
 	m := d.mount(s)
 	if err == nil {
 		d.clock.Add(1)
@@ -97,10 +94,7 @@ func (d *Driver) rollback(ctx context.Context, key, to string) (Mount, error) {
 	}
 	rolled := s
 	rolled.Thin, rolled.Size = fresh, size
-	err = func() error {
-		defer d.thins.lock(from.thin)()
-		return d.pool.CreateSnapshot(fresh, from.thin)
-	}()
+	err = d.copyThin(ctx, fresh, from.thin)
 	if err == nil {
 		d.clock.Add(1)
 		_, err = d.pool.ActivateThin(fresh, size, devmapper.ReadWrite)
@@ -109,13 +103,34 @@ func (d *Driver) rollback(ctx context.Context, key, to string) (Mount, error) {
 		err = d.host.Grow(ctx, d.mount(rolled))
 	}
 	if err == nil {
-		rolled, err = d.catalog.ReplaceThin(key, fresh, size)
+		rolled, err = d.replaceThin(ctx, key, fresh, size)
 	}
 	if err != nil {
 		return Mount{}, d.giveUp(fresh, err)
 	}
 	d.reaper.wake()
 	return d.mount(rolled), nil
+}
+
+// copyThin takes a snapshot of a thin device that may be at work.
+func (d *Driver) copyThin(ctx context.Context, fresh, origin dmthin.ThinID) error {
+	unlock, err := d.thins.Lock(ctx, origin)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return d.pool.CreateSnapshot(fresh, origin)
+}
+
+// replaceThin waits for a commit of the snapshot that is under way: what it has flushed
+// is what it commits.
+func (d *Driver) replaceThin(ctx context.Context, key string, fresh dmthin.ThinID, size uint64) (metadata.Snapshot, error) {
+	s, unlock, err := d.hold(ctx, key)
+	if err != nil {
+		return s, err
+	}
+	defer unlock()
+	return d.catalog.ReplaceThin(key, fresh, size)
 }
 
 // giveUp lets the reaper have a reserved thin device that nobody needs any more.

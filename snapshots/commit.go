@@ -23,17 +23,17 @@ func (d *Driver) commit(ctx context.Context, name, key string, o settings) error
 	if err := d.begin(ctx); err != nil {
 		return err
 	}
-	s, err := d.get(key)
+	s, unlock, err := d.hold(ctx, key)
 	if err != nil {
 		return err
 	}
+	defer unlock()
 	if s.Kind != metadata.Active {
 		return classed{errors.New("it is " + string(s.Kind) + " and not active"), ErrInvalid}
 	}
 	if _, err := d.catalog.Get(name); err == nil && name != key {
 		return classed{errors.New("a snapshot is called " + name + " already"), ErrExists}
 	}
-	defer d.thins.lock(s.Thin)()
 	change := func(s *metadata.Snapshot) { s.Labels = merged(s.Labels, o.labels) }
 
 	clean, err := d.host.Settle(ctx, d.mount(s))

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/veneerdm/veneer/devmapper"
+	"github.com/veneerdm/veneer/internal/keylock"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 	"github.com/veneerdm/veneer/thinpool"
@@ -46,7 +47,7 @@ type Driver struct {
 	record  metadata.Pool
 	pool    *thinpool.Pool
 
-	thins      thinLocks
+	thins      keylock.Locks[dmthin.ThinID] // one operation at a time on each
 	unfinished unfinished
 	growing    sync.Mutex // of two that grow the pool, one would load the other's old size
 	templates  singleflight.Group
@@ -192,38 +193,22 @@ func (d *Driver) begin(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// thinLocks keeps two operations off the same thin device.
-type thinLocks struct {
-	mu   sync.Mutex
-	held map[dmthin.ThinID]*thinLock
-}
-
-type thinLock struct {
-	mu    sync.Mutex
-	users int
-}
-
-// lock waits for the thin device and gives the function that unlocks it.
-func (l *thinLocks) lock(id dmthin.ThinID) (unlock func()) {
-	l.mu.Lock()
-	if l.held == nil {
-		l.held = map[dmthin.ThinID]*thinLock{}
-	}
-	t := l.held[id]
-	if t == nil {
-		t = &thinLock{}
-		l.held[id] = t
-	}
-	t.users++
-	l.mu.Unlock()
-	t.mu.Lock()
-	return func() {
-		t.mu.Unlock()
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if t.users--; t.users == 0 {
-			delete(l.held, id)
+// hold gives the record of a snapshot whose thin device no other operation touches
+// until unlock is called.
+func (d *Driver) hold(ctx context.Context, key string) (s metadata.Snapshot, unlock func(), err error) {
+	for {
+		if s, err = d.get(key); err != nil {
+			return s, nil, err
 		}
+		if unlock, err = d.thins.Lock(ctx, s.Thin); err != nil {
+			return s, nil, err
+		}
+		// It may have been removed, or rolled back to another thin, while this waited.
+		now, err := d.get(key)
+		if err == nil && now.Thin == s.Thin {
+			return now, unlock, nil
+		}
+		unlock()
 	}
 }
 

@@ -2,7 +2,6 @@ package snapshots
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 
@@ -132,7 +131,11 @@ func (d *Driver) view(ctx context.Context, key, parent string, o settings) (Moun
 	if err != nil {
 		return Mount{}, err
 	}
-	defer d.thins.lock(s.Thin)()
+	unlock, err := d.thins.Lock(ctx, s.Thin)
+	if err != nil {
+		return Mount{}, d.undo(s, err)
+	}
+	defer unlock()
 	if _, err := d.pool.ActivateThin(s.Thin, s.Size, devmapper.ReadOnly); err != nil {
 		return Mount{}, d.undo(s, err)
 	}
@@ -150,17 +153,13 @@ func (d *Driver) mounts(ctx context.Context, key string) (Mount, error) {
 	if err := d.begin(ctx); err != nil {
 		return Mount{}, err
 	}
-	s, err := d.get(key)
+	s, unlock, err := d.hold(ctx, key)
 	if err != nil {
 		return Mount{}, err
 	}
+	defer unlock()
 	if s.Kind == metadata.Committed {
 		return Mount{}, fmt.Errorf("%w: %q is committed; make a view of it", ErrInvalid, key)
-	}
-	defer d.thins.lock(s.Thin)()
-	// It may have been removed, or rolled back to another thin, while this waited.
-	if now, err := d.catalog.Get(key); err != nil || now.Thin != s.Thin || now.Kind != s.Kind {
-		return Mount{}, errors.Join(err, fmt.Errorf("%w: %q changed meanwhile; try again", ErrInUse, key))
 	}
 	mode := devmapper.ReadWrite
 	if s.Kind == metadata.View {

@@ -60,7 +60,7 @@ func (r *reaper) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case v := <-r.views:
-			r.endView(v)
+			r.endView(ctx, v)
 			continue
 		case <-r.awake:
 			retry = firstRetry
@@ -68,7 +68,7 @@ func (r *reaper) run(ctx context.Context) {
 		case done = <-r.asked:
 		}
 		for len(r.views) > 0 {
-			r.endView(<-r.views)
+			r.endView(ctx, <-r.views)
 		}
 		left := r.pass(ctx)
 		if done != nil {
@@ -150,7 +150,11 @@ func (r *reaper) pass(ctx context.Context) (left bool) {
 // back to whatever is below the pool, delete. A deletion alone discards nothing.
 func (r *reaper) delete(ctx context.Context, t metadata.Trash) error {
 	d := r.d
-	defer d.thins.lock(t.Thin)()
+	unlock, err := d.thins.Lock(ctx, t.Thin)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	live, err := d.pool.Lookup(t.Thin)
 	if err != nil {
 		return err
@@ -197,9 +201,13 @@ func (r *reaper) discard(ctx context.Context, t metadata.Trash) error {
 }
 
 // endView deactivates a committed snapshot's device when no view of it is left.
-func (r *reaper) endView(v view) {
+func (r *reaper) endView(ctx context.Context, v view) {
 	d := r.d
-	defer d.thins.lock(v.thin)()
+	unlock, err := d.thins.Lock(ctx, v.thin)
+	if err != nil {
+		return // the driver closes
+	}
+	defer unlock()
 	viewed, err := d.viewed(v.thin, v.parent)
 	if err == nil && !viewed {
 		_, err = d.pool.DeactivateThinDeferred(v.thin)

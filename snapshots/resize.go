@@ -22,10 +22,11 @@ func (d *Driver) resize(ctx context.Context, key string, bytes uint64) error {
 	if err := possibleSize(bytes); err != nil {
 		return err
 	}
-	s, err := d.get(key)
+	s, unlock, err := d.hold(ctx, key)
 	if err != nil {
 		return err
 	}
+	defer unlock()
 	if s.Kind != metadata.Active {
 		return fmt.Errorf("%w: it is %s and not active", ErrInvalid, s.Kind)
 	}
@@ -33,7 +34,6 @@ func (d *Driver) resize(ctx context.Context, key string, bytes uint64) error {
 	if size < s.Size {
 		return fmt.Errorf("%w: it has %d bytes and would shrink to %d", ErrInvalid, s.Size, size)
 	}
-	defer d.thins.lock(s.Thin)()
 	// The record first: a device larger than its filesystem mounts, a filesystem
 	// larger than its device does not.
 	s, err = d.catalog.Update(key, func(s *metadata.Snapshot) error {

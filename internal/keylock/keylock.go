@@ -1,4 +1,4 @@
-// Package keylock locks by name, so that two callers who want the same thing wait
+// Package keylock locks by key, so that two callers who want the same thing wait
 // for each other and two who want different things do not.
 package keylock
 
@@ -7,19 +7,19 @@ import (
 	"sync"
 )
 
-// Locks is a set of named locks. The zero value is ready to use.
-type Locks struct {
+// Locks is a set of locks by key. The zero value is ready to use.
+type Locks[K comparable] struct {
 	mu   sync.Mutex
-	held map[string]chan struct{} // closed when released
+	held map[K]chan struct{} // closed when released
 }
 
 // Lock waits for the lock called key, or for ctx to end. Release it by calling
 // the function returned, once.
-func (l *Locks) Lock(ctx context.Context, key string) (unlock func(), err error) {
+func (l *Locks[K]) Lock(ctx context.Context, key K) (unlock func(), err error) {
 	for {
 		l.mu.Lock()
 		if l.held == nil {
-			l.held = map[string]chan struct{}{}
+			l.held = map[K]chan struct{}{}
 		}
 		released, taken := l.held[key]
 		if !taken {

@@ -8,11 +8,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/veneerdm/veneer/images/internal/keylock"
+	"github.com/veneerdm/veneer/internal/keylock"
 )
 
 func TestLock(t *testing.T) {
-	var locks keylock.Locks
+	var locks keylock.Locks[string]
 	var wg sync.WaitGroup
 	count := 0
 	for range 50 {
