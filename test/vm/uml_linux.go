@@ -90,7 +90,7 @@ func memoryDir(b *boot) string {
 	const shm = "/dev/shm"
 	var st unix.Statfs_t
 	if unix.Statfs(shm, &st) == nil && st.Type == unix.TMPFS_MAGIC &&
-		int64(st.Bavail)*st.Bsize > b.options.memory && unix.Access(shm, unix.W_OK) == nil {
+		int64(st.Bavail*uint64(st.Bsize)) > b.options.memory && unix.Access(shm, unix.W_OK) == nil {
 		return shm
 	}
 	return b.run.path
