@@ -23,7 +23,7 @@ func main() {
 	var only string
 	flag.BoolVar(&strict, "strict", false, "end with status 1 when a target is missed")
 	flag.StringVar(&only, "only", "", "measure only the groups whose names match this regular expression")
-	flag.IntVar(&b.n, "n", 100, "repetitions of each operation")
+	flag.IntVar(&b.n, "n", 200, "repetitions of each operation")
 	flag.IntVar(&b.rounds, "rounds", 3, "repetitions of each import")
 	flag.IntVar(&b.many, "many", 5000, "snapshots in the pool that is measured against one with 10")
 	flag.StringVar(&b.layout, "images", ".cache/images/demo.oci", "OCI layout with the image nginx:demo")
