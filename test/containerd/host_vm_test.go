@@ -46,17 +46,27 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.a
 // newHost2 has containerd 2, configured with the sample as it is.
 func newHost2(t *testing.T) *host {
 	h := emptyHost(t)
+	h.configure2(`disabled_plugins = ["io.containerd.cri.v1.runtime", "io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri",
+  "io.containerd.podsandbox.controller.v1.podsandbox", "io.containerd.snapshotter.v1.devmapper"]
+`, sample(t, "containerd-2.toml"))
+	return h
+}
+
+// configure2 configures containerd 2 with settings and with files that it imports.
+func (h *host) configure2(settings string, imports ...string) {
+	h.t.Helper()
 	var err error
 	h.programs, err = filepath.Abs("../../bin/containerd")
+	require.NoError(h.t, err)
+	h.configure(fmt.Sprintf("version = 3\nimports = [\"%s\"]\n%s", strings.Join(imports, `", "`), settings))
+}
+
+// sample is the path of a sample configuration of containerd's.
+func sample(t *testing.T, name string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("../../packaging/containerd", name))
 	require.NoError(t, err)
-	sample, err := filepath.Abs("../../packaging/containerd/containerd-2.toml")
-	require.NoError(t, err)
-	h.configure(fmt.Sprintf(`version = 3
-imports = [%q]
-disabled_plugins = ["io.containerd.cri.v1.runtime", "io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri",
-  "io.containerd.podsandbox.controller.v1.podsandbox", "io.containerd.snapshotter.v1.devmapper"]
-`, sample))
-	return h
+	return path
 }
 
 func emptyHost(t *testing.T) *host {
