@@ -138,7 +138,7 @@ func TestKubernetesOnContainerd1RunsOnVeneer(t *testing.T) {
 	images := k.imageFilesystems()
 	require.Len(t, images, 1)
 	assert.Equal(t, filepath.Join(h.dir, "containerd/io.containerd.snapshotter.v1.veneer"), images[0].FsId.Mountpoint,
-		"this version makes the name up; the guide has the folder made")
+		"1.6 makes the name up: the guide has that folder made")
 	k.remove(p)
 	k.removeImage(registry.pause())
 	k.left("veneer", 0)

@@ -2,6 +2,7 @@ package containerd_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -61,7 +62,7 @@ func (h *host) configure2(settings string, imports ...string) {
 	h.configure(fmt.Sprintf("version = 3\nimports = [\"%s\"]\n%s", strings.Join(imports, `", "`), settings))
 }
 
-// sample is the path of a sample configuration of containerd's.
+// sample is the path of a sample configuration, from containerd's folder of them.
 func sample(t *testing.T, name string) string {
 	t.Helper()
 	path, err := filepath.Abs(filepath.Join("../../packaging/containerd", name))
@@ -182,15 +183,19 @@ func (h *host) await(what string, try func(context.Context) error) {
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
+	last := errors.New("it did not answer")
 	for {
 		err := try(ctx)
 		if err == nil {
 			return
 		}
+		if ctx.Err() == nil {
+			last = err // what the end of time cuts off says nothing
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			require.NoError(h.t, err, what)
+			require.NoError(h.t, last, what)
 		}
 	}
 }
