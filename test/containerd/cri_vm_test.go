@@ -32,10 +32,10 @@ func TestKubernetesRunsOnVeneer(t *testing.T) {
 	h.startContainerd()
 	k := h.startKubelet()
 
-	k.pull(registry.pause(), "")
-	k.pull(registry.python(), "")
+	k.pull(registry.pause, "")
+	k.pull(registry.python, "")
 	assert.Len(t, k.snapshots("veneer"), 3, "pulling unpacks")
-	p := k.run("calc", "", registry.python(), "sleep", "infinity")
+	p := k.run("calc", "", registry.python, "sleep", "infinity")
 	assert.Equal(t, "42\n", k.exec(p, "python3", "-c", "print(6*7)"))
 	k.standsOn(p, "veneer", onVeneer)
 	assert.Len(t, k.snapshots("veneer"), 3+2)
@@ -61,7 +61,7 @@ func TestKubernetesRunsOnVeneer(t *testing.T) {
 
 	k.remove(p)
 	assert.Len(t, k.snapshots("veneer"), 3, "the images remain")
-	k.removeImage(registry.python())
+	k.removeImage(registry.python)
 	k.left("veneer", 1)
 	assert.Equal(t, 1, k.info().Snapshots, "pause's")
 	assert.Contains(t, h.run("doctor"), "all is well")
@@ -83,11 +83,11 @@ func TestRuntimeClassRunsOnVeneer(t *testing.T) {
 	k := h.startKubelet()
 
 	// As kubelets pull: they do not say for which class.
-	k.pull(registry.pause(), "")
+	k.pull(registry.pause, "")
 	assert.Len(t, k.snapshots("overlayfs"), 1)
 	assert.Empty(t, k.snapshots("veneer"))
-	plain := k.run("plain", "", registry.pause(), "sleep", "infinity")
-	kata := k.run("kata", "kata", registry.pause(), "sleep", "infinity")
+	plain := k.run("plain", "", registry.pause, "sleep", "infinity")
+	kata := k.run("kata", "kata", registry.pause, "sleep", "infinity")
 	k.standsOn(plain, "overlayfs", onOverlay)
 	k.standsOn(kata, "veneer", onVeneer)
 	assert.Len(t, k.snapshots("overlayfs"), 1+2)
@@ -100,7 +100,7 @@ func TestRuntimeClassRunsOnVeneer(t *testing.T) {
 	assert.Equal(t, "/var/lib/veneer", layer.GetFsId().GetMountpoint(), "a kubelet needs one that is there")
 
 	// As kubelets with the feature gate RuntimeClassInImageCriApi pull.
-	k.pull(registry.python(), "kata")
+	k.pull(registry.python, "kata")
 	assert.Len(t, k.snapshots("overlayfs"), 1+2)
 	assert.Len(t, k.snapshots("veneer"), 3+2)
 
@@ -108,9 +108,36 @@ func TestRuntimeClassRunsOnVeneer(t *testing.T) {
 	k.remove(kata)
 	assert.Len(t, k.snapshots("overlayfs"), 1)
 	assert.Len(t, k.snapshots("veneer"), 3)
-	k.removeImage(registry.python())
+	k.removeImage(registry.python)
 	k.left("veneer", 1)
 	assert.Contains(t, h.run("doctor"), "all is well")
+}
+
+// A node moves from overlayfs to Veneer under a running pod, and downloads nothing.
+func TestKubernetesMovesToVeneer(t *testing.T) {
+	h := emptyHost(t)
+	registry := h.startRegistry()
+	h.configure2(forPods2(registry), sample(t, "containerd-2.toml"))
+	h.startDaemon()
+	h.startContainerd()
+	k := h.startKubelet()
+	k.pull(registry.pause, "")
+	before := k.run("before", "", registry.pause, "sleep", "infinity")
+	k.standsOn(before, "overlayfs", onOverlay)
+	k.exec(before, "sh", "-c", "echo kept >/kept")
+
+	registry.close()
+	h.stop(&h.containerd, syscall.SIGTERM)
+	h.configure2(forPods2(registry), sample(t, "containerd-2.toml"), sample(t, "kubernetes-2.toml"))
+	h.startContainerd()
+	k = h.startKubelet()
+	assert.Equal(t, "kept\n", k.exec(before, "cat", "/kept"))
+	after := k.run("after", "", registry.pause, "sleep", "infinity")
+	k.standsOn(after, "veneer", onVeneer)
+	k.remove(before)
+	k.remove(after)
+	assert.Equal(t, 1, k.info().Snapshots)
+	assert.Len(t, k.snapshots("overlayfs"), 1)
 }
 
 // Every pod on Veneer with the distribution's containerd 1.
@@ -123,14 +150,14 @@ func TestKubernetesOnContainerd1RunsOnVeneer(t *testing.T) {
 		require.NoError(t, err)
 		config.Write(text)
 	}
-	fmt.Fprintf(&config, "[plugins.\"io.containerd.grpc.v1.cri\"]\n  sandbox_image = %q\n  stats_collect_period = 1\n", registry.pause())
+	fmt.Fprintf(&config, "[plugins.\"io.containerd.grpc.v1.cri\"]\n  sandbox_image = %q\n  stats_collect_period = 1\n", registry.pause)
 	h.configure(config.String())
 	h.startDaemon()
 	h.startContainerd()
 	k := h.startKubelet()
 
-	k.pull(registry.pause(), "")
-	p := k.run("pod", "", registry.pause(), "sleep", "infinity")
+	k.pull(registry.pause, "")
+	p := k.run("pod", "", registry.pause, "sleep", "infinity")
 	k.standsOn(p, "veneer", onVeneer)
 	assert.Equal(t, 1+2, k.info().Snapshots)
 	k.exec(p, "sh", "-c", writing)
@@ -140,14 +167,14 @@ func TestKubernetesOnContainerd1RunsOnVeneer(t *testing.T) {
 	assert.Equal(t, filepath.Join(h.dir, "containerd/io.containerd.snapshotter.v1.veneer"), images[0].FsId.Mountpoint,
 		"1.6 makes the name up: the guide has that folder made")
 	k.remove(p)
-	k.removeImage(registry.pause())
+	k.removeImage(registry.pause)
 	k.left("veneer", 0)
 	assert.Zero(t, k.info().Snapshots)
 }
 
 // forPods2 is what a test of pods needs beside the samples: an image of its own for
 // pause, and statistics without waiting.
-func forPods2(r registryHost) string {
+func forPods2(r registryServer) string {
 	return fmt.Sprintf(`disabled_plugins = ["io.containerd.snapshotter.v1.devmapper"]
 [plugins.'io.containerd.nri.v1.nri']
   disable = true
@@ -155,7 +182,7 @@ func forPods2(r registryHost) string {
   stats_collect_period = 1
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
   sandbox = %q
-`, r.pause())
+`, r.pause)
 }
 
 // snapshots are the keys of a snapshotter's snapshots in Kubernetes' namespace.

@@ -122,7 +122,7 @@ func TestContainerd2RunsOnVeneer(t *testing.T) {
 	h.noSnapshots()
 
 	// Its client pulls through the transfer service too.
-	pause := h.startRegistry().pause()
+	pause := h.startRegistry().pause
 	h.ctr("images", "pull", "--plain-http", "--snapshotter", "veneer", pause)
 	assert.Len(t, strings.Split(strings.TrimSpace(h.ctr("snapshots", "ls")), "\n"), 1+1, "unpacked by the pull")
 	assert.Equal(t, "here\n", h.ctr("run", "--rm", pause, "pulled", "echo", "here"))

@@ -16,20 +16,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// registryHost is a registry on the loopback device, which containerd asks without TLS. It
-// has the demonstration's python image, and an image that does what Kubernetes' pause
+// registryServer is a registry on the loopback device, which containerd asks without
+// TLS. It has the demonstration's python image, and one that does what Kubernetes' pause
 // does, made of python's lowest layer.
-type registryHost string
+type registryServer struct {
+	python, pause string
+	close         func()
+}
 
-func (r registryHost) python() string { return string(r) + "/python:latest" }
-func (r registryHost) pause() string  { return string(r) + "/pause:latest" }
-
-func (h *host) startRegistry() registryHost {
+func (h *host) startRegistry() registryServer {
 	h.t.Helper()
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0)),
 		registry.WithBlobHandler(registry.NewDiskBlobHandler(h.t.TempDir()))))
 	h.t.Cleanup(server.Close)
-	r := registryHost(strings.TrimPrefix(server.URL, "http://"))
+	at := strings.TrimPrefix(server.URL, "http://")
+	r := registryServer{python: at + "/python:latest", pause: at + "/pause:latest", close: server.Close}
 
 	python := h.demoImage("python:demo")
 	layers, err := python.Layers()
@@ -43,7 +44,7 @@ func (h *host) startRegistry() registryHost {
 	config.Config.Entrypoint, config.Config.Cmd = []string{"sleep", "infinity"}, nil
 	pause, err = mutate.ConfigFile(pause, config)
 	require.NoError(h.t, err)
-	for ref, image := range map[string]v1.Image{r.python(): python, r.pause(): pause} {
+	for ref, image := range map[string]v1.Image{r.python: python, r.pause: pause} {
 		ref, err := name.ParseReference(ref, name.Insecure)
 		require.NoError(h.t, err)
 		require.NoError(h.t, remote.Write(ref, image))
