@@ -31,16 +31,14 @@ type host struct {
 	daemon, containerd *exec.Cmd
 }
 
-// newHost has the distribution's containerd.
+// newHost has the distribution's containerd, configured with the sample as it is.
 func newHost(t *testing.T) *host {
 	h := emptyHost(t)
-	h.configure(fmt.Sprintf(`version = 2
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
+	text, err := os.ReadFile(sample(t, "containerd-1.toml"))
+	require.NoError(t, err)
+	h.configure(`disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
   "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
-[proxy_plugins.veneer]
-  type = "snapshot"
-  address = %q
-`, socket))
+` + string(text))
 	return h
 }
 
