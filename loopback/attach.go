@@ -79,6 +79,7 @@ func attach(ctx context.Context, file string, o Options) (Device, error) {
 	if !info.Mode().IsRegular() {
 		return Device{}, fmt.Errorf("%w: it is not a regular file", ErrInvalid)
 	}
+	o.DirectIO = o.DirectIO && canDirect(path)
 	control, err := openControl()
 	if err != nil {
 		return Device{}, err

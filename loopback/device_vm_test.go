@@ -3,6 +3,7 @@ package loopback
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,12 +35,18 @@ func newImage(t *testing.T, size int64) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "image")
 	require.NoError(t, CreateImage(path, size))
-	file, err := os.OpenFile(path, os.O_WRONLY, 0)
-	require.NoError(t, err)
-	_, err = file.WriteString(path)
-	require.NoError(t, err)
-	require.NoError(t, file.Close())
+	require.NoError(t, writeName(path))
 	return path
+}
+
+// writeName makes a file begin with its name.
+func writeName(path string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(path)
+	return errors.Join(err, file.Close())
 }
 
 // detachLater detaches d at the end of the test, whatever became of it.

@@ -120,4 +120,16 @@ func TestContainerd2RunsOnVeneer(t *testing.T) {
 	assert.Equal(t, "42\n", h.ctr("run", "--rm", python, "calc", "python3", "-c", "print(6*7)"))
 	h.ctr("images", "rm", "--sync", python)
 	h.noSnapshots()
+
+	// Its client pulls through the transfer service too.
+	pause := h.startRegistry().pause
+	h.ctr("images", "pull", "--plain-http", "--snapshotter", "veneer", pause)
+	assert.Len(t, strings.Split(strings.TrimSpace(h.ctr("snapshots", "ls")), "\n"), 1+1, "unpacked by the pull")
+	assert.Equal(t, "here\n", h.ctr("run", "--rm", pause, "pulled", "sh", "-c", "echo here"))
+
+	// A container's disk is as large as it asks for.
+	assert.Regexp(t, `\n/dev/mapper/\S+ +20G `, h.ctr("run", "--rm", "--snapshotter-label", "containerd.io/snapshot/max-size=21474836480",
+		pause, "large", "df", "-h", "/"))
+	h.ctr("images", "rm", "--sync", pause)
+	h.noSnapshots()
 }

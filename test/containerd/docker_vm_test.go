@@ -34,8 +34,7 @@ func (h *host) startDocker() *dockerd {
 	h.t.Helper()
 	program, err := filepath.Abs("../../bin/docker/dockerd")
 	require.NoError(h.t, err)
-	socket, config := filepath.Join(state, "docker.sock"), filepath.Join(state, "daemon.json")
-	require.NoError(h.t, os.WriteFile(config, []byte(`{"features": {"containerd-snapshotter": true}, "storage-driver": "veneer"}`), 0o600))
+	socket, config := filepath.Join(state, "docker.sock"), sample(h.t, "../docker/daemon.json")
 	d := &dockerd{host: h}
 	d.client.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)

@@ -2,6 +2,7 @@ package containerd_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -30,33 +31,41 @@ type host struct {
 	daemon, containerd *exec.Cmd
 }
 
-// newHost has the distribution's containerd.
+// newHost has the distribution's containerd, configured with the sample as it is.
 func newHost(t *testing.T) *host {
 	h := emptyHost(t)
-	h.configure(fmt.Sprintf(`version = 2
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
+	text, err := os.ReadFile(sample(t, "containerd-1.toml"))
+	require.NoError(t, err)
+	h.configure(`disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
   "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
-[proxy_plugins.veneer]
-  type = "snapshot"
-  address = %q
-`, socket))
+` + string(text))
 	return h
 }
 
 // newHost2 has containerd 2, configured with the sample as it is.
 func newHost2(t *testing.T) *host {
 	h := emptyHost(t)
+	h.configure2(`disabled_plugins = ["io.containerd.cri.v1.runtime", "io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri",
+  "io.containerd.podsandbox.controller.v1.podsandbox", "io.containerd.snapshotter.v1.devmapper"]
+`, sample(t, "containerd-2.toml"))
+	return h
+}
+
+// configure2 configures containerd 2 with settings and with files that it imports.
+func (h *host) configure2(settings string, imports ...string) {
+	h.t.Helper()
 	var err error
 	h.programs, err = filepath.Abs("../../bin/containerd")
+	require.NoError(h.t, err)
+	h.configure(fmt.Sprintf("version = 3\nimports = [\"%s\"]\n%s", strings.Join(imports, `", "`), settings))
+}
+
+// sample is the path of a sample configuration, from containerd's folder of them.
+func sample(t *testing.T, name string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("../../packaging/containerd", name))
 	require.NoError(t, err)
-	sample, err := filepath.Abs("../../packaging/containerd/containerd-2.toml")
-	require.NoError(t, err)
-	h.configure(fmt.Sprintf(`version = 3
-imports = [%q]
-disabled_plugins = ["io.containerd.cri.v1.runtime", "io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri",
-  "io.containerd.podsandbox.controller.v1.podsandbox", "io.containerd.snapshotter.v1.devmapper"]
-`, sample))
-	return h
+	return path
 }
 
 func emptyHost(t *testing.T) *host {
@@ -172,15 +181,19 @@ func (h *host) await(what string, try func(context.Context) error) {
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
+	last := errors.New("it did not answer")
 	for {
 		err := try(ctx)
 		if err == nil {
 			return
 		}
+		if ctx.Err() == nil {
+			last = err // what the end of time cuts off says nothing
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			require.NoError(h.t, err, what)
+			require.NoError(h.t, last, what)
 		}
 	}
 }
