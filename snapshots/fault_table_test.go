@@ -1,6 +1,7 @@
 package snapshots_test
 
 import (
+	"errors"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -19,7 +20,7 @@ func failures(errs ...error) []failure {
 	all := make([]failure, len(errs))
 	for i, err := range errs {
 		all[i].err = err
-		if err == syscall.ENOSPC {
+		if errors.Is(err, syscall.ENOSPC) {
 			all[i].class = snapshots.ErrNoSpace
 		}
 	}
