@@ -12,7 +12,7 @@ import (
 // A catalog comes into the world whole: it is made under another name, which the
 // process that makes it has locked, and gets its own when it is on the disk. What a
 // crash or a full disk leaves under the other name is written over by the next.
-const unborn = ".new"
+const unborn = ".making"
 
 // conceive gives the file in which a catalog is to be made, or nil when there is a
 // file of that name by now.

@@ -52,8 +52,8 @@ func TestOneMakesTheCatalog(t *testing.T) {
 // What somebody who died left is written over; what somebody who lives has is not.
 func TestUnfinishedCatalogIsMadeAnew(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "catalog.db")
-	require.NoError(t, os.WriteFile(path+".new", make([]byte, 50_000), 0o600))
-	f, err := os.OpenFile(path+".new", os.O_RDWR, 0)
+	require.NoError(t, os.WriteFile(path+".making", make([]byte, 50_000), 0o600))
+	f, err := os.OpenFile(path+".making", os.O_RDWR, 0)
 	require.NoError(t, err)
 	require.NoError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
 	_, err = metadata.Open(path, metadata.Options{})
@@ -64,6 +64,6 @@ func TestUnfinishedCatalogIsMadeAnew(t *testing.T) {
 	c, err := metadata.Open(path, metadata.Options{})
 	require.NoError(t, err)
 	require.NoError(t, errors.Join(c.Check(), c.Close()))
-	_, err = os.Stat(path + ".new")
+	_, err = os.Stat(path + ".making")
 	require.ErrorIs(t, err, os.ErrNotExist)
 }

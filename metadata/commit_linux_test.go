@@ -285,7 +285,7 @@ func TestEveryFaultOfMakingACatalog(t *testing.T) {
 						require.Equal(t, []string{path}, left, at)
 					} else {
 						// Before its name was taken away again.
-						require.NoError(t, os.WriteFile(cut+".new", disk.cutPower(), 0o600), at)
+						require.NoError(t, os.WriteFile(cut+".making", disk.cutPower(), 0o600), at)
 						require.Empty(t, left, at)
 					}
 					require.Equal(t, "[null,null,null]", open(cut, at), "%s: after a power cut", at)

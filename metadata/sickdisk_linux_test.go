@@ -173,7 +173,7 @@ func (s *sickDisk) answer(awake *os.File) {
 func (s *sickDisk) decide(r request) (result int64, errno syscall.Errno, goOn bool) {
 	fd := strconv.Itoa(int(int32(r.args[0])))
 	target, err := os.Readlink("/proc/self/fd/" + fd)
-	if err != nil || target != s.path && target != s.path+".new" { // while it is made
+	if err != nil || target != s.path && target != s.path+".making" { // while it is made
 		return 0, 0, true
 	}
 	s.mu.Lock()
