@@ -82,6 +82,7 @@ var byOperation = map[uapi.Command]map[syscall.Errno]error{
 		syscall.ENODATA:    ErrNotExist,
 		syscall.EOPNOTSUPP: ErrReadOnly,
 		syscall.EROFS:      ErrReadOnly,
+		syscall.EPERM:      ErrReadOnly, // dm_bm_write_lock: the pool turned read-only just now
 	},
 	uapi.GetTargetVersion: {syscall.EINVAL: ErrNotExist},
 	uapi.DevArmPoll:       {syscall.ENOTTY: ErrNotSupported},

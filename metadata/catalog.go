@@ -62,6 +62,7 @@ type Catalog struct {
 	path    string
 	file    *os.File // the one that db has open
 	broken  atomic.Pointer[error]
+	stuck   atomic.Bool // a transaction never ended
 	writing sync.Mutex
 	index   *index
 	before  func(string) error
@@ -88,8 +89,17 @@ func Open(path string, o Options) (*Catalog, error) {
 	if c.now == nil {
 		c.now = time.Now
 	}
+	at := path
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if c.file, err = conceive(path); err != nil {
+			return nil, fmt.Errorf("make catalog %s: %w", path, err)
+		}
+		if c.file != nil {
+			at += unborn
+		}
+	}
 	err := guarded(func() (err error) {
-		c.db, err = bolt.Open(path, 0o600, &bolt.Options{
+		c.db, err = bolt.Open(at, 0o600, &bolt.Options{
 			Timeout:        50 * time.Millisecond,
 			NoFreelistSync: true,
 			FreelistType:   bolt.FreelistArrayType,
@@ -97,6 +107,9 @@ func Open(path string, o Options) (*Catalog, error) {
 		})
 		return err
 	})
+	if err != nil && at != path {
+		return nil, fmt.Errorf("make catalog %s: %w", path, errors.Join(err, os.Remove(at)))
+	}
 	switch {
 	case errors.Is(err, ErrCorrupt):
 		return nil, fmt.Errorf("catalog %s: %w", path, err)
@@ -109,6 +122,13 @@ func Open(path string, o Options) (*Catalog, error) {
 	}
 	c.db.NoSync = o.NoSync
 	err = c.prepare(path)
+	if err == nil && at != path {
+		err = c.deliver()
+	}
+	if err != nil && at != path {
+		// Under its own name or not: nobody was told of it.
+		err = errors.Join(err, removeIfThere(at), removeIfThere(path))
+	}
 	if err == nil {
 		err = c.confirm()
 	}

@@ -49,6 +49,7 @@ func (c *Catalog) transact(method string, f func(*txn) error) error {
 	case err == nil:
 	case panicked:
 		// The transaction's lock is never given back: nothing more is written.
+		c.stuck.Store(true)
 		return c.fail(err)
 	default:
 		if err := c.settle(id, err); err != nil {
@@ -113,8 +114,8 @@ func (c *Catalog) rewrite(h header, page []byte) error {
 // They differ after a process died whose settle could not write it.
 func (c *Catalog) confirm() (err error) {
 	size := c.db.Info().PageSize
-	if size != dmthin.MetaBlockSize {
-		return nil // what is read past the cache is blocks of this size
+	if size%dmthin.MetaBlockSize != 0 {
+		return nil // past the cache only blocks of this size can be read
 	}
 	newest, page, err := c.newestHeader()
 	if err != nil {
@@ -135,21 +136,25 @@ func (c *Catalog) confirm() (err error) {
 	return c.rewrite(newest, page)
 }
 
-// opener keeps the file that bbolt has open.
+// opener keeps the file that bbolt has open. A catalog that is being made has one.
 func (c *Catalog) opener(path string, flag int, mode os.FileMode) (f *os.File, err error) {
+	if c.file != nil {
+		return c.file, nil
+	}
 	c.file, err = os.OpenFile(path, flag, mode)
 	return c.file, err
 }
 
 // Close closes the catalog. Closing it twice is no error.
 func (c *Catalog) Close() error {
-	if c.broken.Load() == nil {
+	if !c.stuck.Load() {
 		return c.db.Close()
 	}
-	// A transaction that never ended may hold bbolt's lock. The file's lock goes with
-	// the file.
-	if err := c.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
-		return err
+	// A transaction that never ended holds bbolt's lock. The file's own would stay as
+	// long as the file is mapped, and that is until the process ends.
+	err := syscall.Flock(int(c.file.Fd()), syscall.LOCK_UN)
+	if err = errors.Join(err, c.file.Close()); errors.Is(err, os.ErrClosed) || errors.Is(err, syscall.EBADF) {
+		return nil // the second time
 	}
-	return nil
+	return err
 }

@@ -12,8 +12,10 @@
 // # Guarantees
 //
 // Every method that changes something is one transaction, on disk (fsync) when it
-// returns; after an error nothing has changed. A crash at any moment leaves the
-// state before or after. What a snapshot needs, its parent and its absence of
+// returns; after an error nothing has changed. The exception is [ErrDisk]: whether the
+// disk has the change is seen when the catalog is opened again, and until then it takes
+// no other. A crash at any moment leaves the state before or after; a new catalog has
+// its name when it is whole. What a snapshot needs, its parent and its absence of
 // children, is checked inside the transaction that depends on it. One process has
 // the catalog at a time; another one is told who.
 //

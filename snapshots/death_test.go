@@ -5,10 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/veneerdm/veneer/devmapper"
@@ -22,14 +20,14 @@ var errDead = errors.New("the process is dead")
 // dieAt lets the next steps happen and then nothing more: neither an ioctl nor a
 // catalog write. It is what kill -9 after a step looks like to everybody else.
 func (f *faulty) dieAt(steps int) {
-	f.fired = false
+	f.dead = false
 	alive := func() error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if steps--; steps >= 0 {
 			return nil
 		}
-		f.fired = true
+		f.dead = true
 		return errDead
 	}
 	f.m.Kernel.Inject(func(c dmtest.Call) error {
@@ -38,7 +36,7 @@ func (f *faulty) dieAt(steps int) {
 		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		if f.fired {
+		if f.dead {
 			return errDead
 		}
 		return nil
@@ -60,7 +58,7 @@ func TestDeathAtEveryStepOfEveryVerb(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			for i := 0; ; i++ {
 				require.Less(t, i, 100)
-				f := newFaulty(t)
+				f := newFaultyFor(t, v)
 				f.dieAt(i)
 				err := v.run(t.Context(), f)
 				_ = f.d.Close() // gives the catalog's lock back, as the kernel does for the dead
@@ -68,7 +66,7 @@ func TestDeathAtEveryStepOfEveryVerb(t *testing.T) {
 				if err != nil {
 					require.True(t, fired, "step %d: %v", i, err)
 				}
-				f.rise(v, err, fmt.Sprint("killed after step ", i))
+				f.rise(v, err, step(i))
 				if !fired {
 					break
 				}
@@ -130,32 +128,17 @@ func TestForgottenResumeWouldBeNoticed(t *testing.T) {
 	require.Equal(t, 1, row.Caught)
 }
 
-func (f *faulty) rise(v verb, err error, at string) {
-	t, ctx := f.t, f.t.Context()
-	t.Helper()
-	d, openErr := snapshots.Open(ctx, f.config())
-	require.NoError(t, openErr, at)
-	f.d = d
-	for _, name := range f.m.Kernel.Devices() {
-		disk, openErr := f.m.Kernel.Open(name)
-		if errors.Is(openErr, fs.ErrNotExist) {
-			continue // the reaper was quicker
-		}
-		require.NoError(t, openErr)
-		suspended := disk.Suspended()
-		require.NoError(t, disk.Close())
-		require.False(t, suspended, "%s: %s is still suspended", at, name)
-	}
-	require.NoError(t, f.held.Unmount())
-	if err == nil {
-		assert.Equal(t, v.after, nilIfEmpty(f.all(ctx, v.after)), at)
-	} else {
-		got := nilIfEmpty(f.all(ctx, v.before))
-		assert.Contains(t, []map[string]string{v.before, v.after}, got, at)
-		if fmt.Sprint(got) == fmt.Sprint(v.before) {
-			require.NoError(t, v.run(ctx, f), "%s: a second try", at)
-			assert.Equal(t, v.after, nilIfEmpty(f.all(ctx, v.after)), at)
-		}
-	}
-	f.sweep(at)
+// rise is the next start, and what it finds: as after a fault, but that the start has
+// to resume what the dead left suspended.
+func (f *faulty) rise(v verb, err error, at fmt.Stringer) {
+	f.t.Helper()
+	f.open(at)
+	f.nothingSuspended(at)
+	require.NoError(f.t, f.held.Unmount())
+	f.outcome(v, err, at)
 }
+
+// step is how far a process came before it died.
+type step int
+
+func (s step) String() string { return fmt.Sprint("killed after step ", int(s)) }

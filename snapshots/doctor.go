@@ -56,7 +56,6 @@ func Examine(ctx context.Context, c Config, fix bool) (findings []Finding, err e
 	if d.pool, err = d.openPool(spec); err != nil {
 		return findings, translate(err)
 	}
-	d.reaper = newReaper(d)
 	more, err := d.examine(ctx, fix)
 	return append(findings, more...), err
 }

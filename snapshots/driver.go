@@ -99,6 +99,7 @@ func newDriver(c Config) (*Driver, error) {
 	if d.log == nil {
 		d.log = quiet()
 	}
+	d.reaper = newReaper(d) // one for all times: whoever wakes it does not look whether it runs
 	if d.host == nil {
 		d.host = machine{}
 	}
@@ -147,7 +148,6 @@ func (d *Driver) start(ctx context.Context) error {
 func (d *Driver) work(ctx context.Context) {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	d.stop = stop
-	d.reaper = newReaper(d)
 	d.background.Go(func() { d.reaper.run(background) })
 	d.background.Go(func() { d.watch(background) })
 }

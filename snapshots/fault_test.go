@@ -3,93 +3,77 @@ package snapshots_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
+	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/veneerdm/veneer/devmapper/dmtest"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/snapshots/snapstest"
 	"github.com/veneerdm/veneer/test/resulttest"
 )
 
-// A store in which every verb has something to work on, and a fault that can be
-// armed: the i-th ioctl or the i-th catalog write from then on fails, once.
+// After a fault the driver goes on, or the store is opened again: each point is judged
+// in one of the two ways, and with this flag in both.
+var bothWays = flag.Bool("both-ways", false, "judge every fault with and without opening the store again")
+
+// faulty is a store in which every verb has something to work on, and a strike or a
+// death that can be armed.
 type faulty struct {
 	t  *testing.T
 	m  *snapstest.Fake
 	d  *snapshots.Driver
 	mu sync.Mutex
 
+	dir         string
 	held        snapstest.Volume
-	armed       bool
-	left        int          // catalog writes until the fault
-	beforeWrite func() error // asked instead, if set
-	fired       bool
+	unclean     bool // filesystems look as if they had not been unmounted
+	strike      *strike
+	beforeWrite func() error // asked instead of the strike, if set
+	dead        bool
 }
 
-var errDiskFull = fmt.Errorf("catalog: %w", syscall.ENOSPC)
+// newMachine is a store that is not made yet. It is in memory: what a disk does with
+// a catalog is tested where the catalog is.
+func newMachine(t *testing.T) *faulty {
+	t.Helper()
+	if _, err := os.Stat("/dev/shm"); err == nil {
+		t.Setenv("TMPDIR", "/dev/shm")
+	}
+	dir := t.TempDir()
+	return &faulty{t: t, dir: dir, m: snapstest.NewFakeAt(dir)}
+}
 
 func (f *faulty) config() snapshots.Config {
 	c := f.m.Config()
-	c.Catalog.BeforeCommit = func(string) error {
-		f.mu.Lock()
-		if alive := f.beforeWrite; alive != nil {
-			f.mu.Unlock()
-			return alive()
-		}
-		defer f.mu.Unlock()
-		if !f.armed {
-			return nil
-		}
-		if f.left--; f.left == -1 {
-			f.fired = true
-			return errDiskFull
-		}
-		return nil
-	}
+	c.Catalog.BeforeCommit = f.beforeCommit
+	c.Host, c.Disks = faultyHost{c.Host, f}, faultyDisks{c.Disks, f}
 	return c
 }
 
-func (f *faulty) armWrite(i int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.armed, f.left, f.fired = true, i, false
-}
-
-func (f *faulty) armIoctl(i int, errno syscall.Errno) {
-	f.fired = false
-	f.m.Kernel.Inject(func(c dmtest.Call) error {
-		if c.Index != i {
-			return nil
-		}
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.fired = true
-		return errno
-	})
-}
-
-func (f *faulty) disarm() (fired bool) {
-	f.m.Kernel.Inject(nil)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.armed, f.beforeWrite = false, nil
-	return f.fired
-}
-
 func newFaulty(t *testing.T) *faulty {
-	f := &faulty{t: t, m: snapstest.NewFake(t)}
+	t.Helper()
+	return newFaultyFor(t, verb{})
+}
+
+// newFaultyFor is a store as a verb wants it.
+func newFaultyFor(t *testing.T, v verb) *faulty {
+	t.Helper()
+	f := newMachine(t)
 	ctx := t.Context()
+	o := f.m.Options()
+	if v.xfs {
+		o.Filesystem = "xfs"
+	}
 	var err error
-	f.d, err = snapshots.CreatePool(ctx, f.config(), f.m.Options())
+	f.d, err = snapshots.CreatePool(ctx, f.config(), o)
 	require.NoError(t, err)
 	do := func(err error) { t.Helper(); require.NoError(t, err) }
 	mount := func(m snapshots.Mount, err error) snapstest.Volume {
@@ -97,78 +81,26 @@ func newFaulty(t *testing.T) *faulty {
 		require.NoError(t, err)
 		return f.m.Mount(t, m)
 	}
-	v := mount(f.d.Prepare(ctx, "tmp", ""))
-	do(v.Put("a", "base"))
-	do(v.Unmount())
+	w := mount(f.d.Prepare(ctx, "tmp", ""))
+	do(w.Put("a", "base"))
+	do(w.Unmount())
 	do(f.d.Commit(ctx, "base", "tmp"))
 	for _, key := range []string{"idle", "held"} {
-		v := mount(f.d.Prepare(ctx, key, "base"))
-		do(v.Put("a", key))
+		w := mount(f.d.Prepare(ctx, key, "base"))
+		do(w.Put("a", key))
 		if key == "held" {
-			f.held = v
+			f.held = w
 			continue
 		}
-		do(v.Unmount())
+		do(w.Unmount())
 	}
 	_, err = f.d.View(ctx, "view", "base")
 	do(err)
 	do(f.d.Drain(ctx))
+	if v.from != nil {
+		v.from(ctx, f)
+	}
 	return f
-}
-
-// verb is one operation, what is there when it has succeeded and what is there
-// otherwise.
-type verb struct {
-	name   string
-	run    func(context.Context, *faulty) error
-	after  map[string]string // key -> content of file a; "-" for no such key
-	before map[string]string
-}
-
-var verbs = []verb{
-	{"prepare", func(ctx context.Context, f *faulty) error { _, err := f.d.Prepare(ctx, "new", "base"); return err },
-		map[string]string{"new": "base"}, map[string]string{"new": "-"}},
-	{"prepare larger", func(ctx context.Context, f *faulty) error {
-		_, err := f.d.Prepare(ctx, "new", "base", snapshots.WithSize(128<<20))
-		return err
-	}, map[string]string{"new": "base"}, map[string]string{"new": "-"}},
-	{"view", func(ctx context.Context, f *faulty) error { _, err := f.d.View(ctx, "new", "base"); return err },
-		map[string]string{"new": "base"}, map[string]string{"new": "-"}},
-	{"commit", func(ctx context.Context, f *faulty) error { return f.d.Commit(ctx, "done", "idle") },
-		map[string]string{"done": "idle", "idle": "-"}, map[string]string{"done": "-", "idle": "idle"}},
-	{"commit held", func(ctx context.Context, f *faulty) error { return f.d.Commit(ctx, "done", "held") },
-		map[string]string{"done": "held", "held": "-"}, map[string]string{"done": "-", "held": "held"}},
-	{"remove", func(ctx context.Context, f *faulty) error { return f.d.Remove(ctx, "idle") },
-		map[string]string{"idle": "-"}, map[string]string{"idle": "idle"}},
-	{"remove held", func(ctx context.Context, f *faulty) error { return f.d.Remove(ctx, "held") },
-		map[string]string{"held": "-"}, map[string]string{"held": "held"}},
-	{"remove view", func(ctx context.Context, f *faulty) error { return f.d.Remove(ctx, "view") },
-		map[string]string{"view": "-"}, map[string]string{"view": "base"}},
-	{"clone", func(ctx context.Context, f *faulty) error { _, err := f.d.Clone(ctx, "new", "held"); return err },
-		map[string]string{"new": "held"}, map[string]string{"new": "-"}},
-	{"roll back", func(ctx context.Context, f *faulty) error { _, err := f.d.Rollback(ctx, "idle", ""); return err },
-		map[string]string{"idle": "base"}, map[string]string{"idle": "idle"}},
-	{"roll back held", func(ctx context.Context, f *faulty) error { _, err := f.d.Rollback(ctx, "held", "idle"); return err },
-		map[string]string{"held": "idle"}, map[string]string{"held": "held"}},
-	{"resize", func(ctx context.Context, f *faulty) error { return f.d.Resize(ctx, "idle", 128<<20) },
-		map[string]string{"idle": "idle"}, map[string]string{"idle": "idle"}},
-	{"usage", func(ctx context.Context, f *faulty) error { _, err := f.d.Usage(ctx, "idle"); return err }, nil, nil},
-	{"mounts", func(ctx context.Context, f *faulty) error { _, err := f.d.Mounts(ctx, "idle"); return err }, nil, nil},
-	{"label", func(ctx context.Context, f *faulty) error {
-		_, err := f.d.SetLabels(ctx, "idle", func(map[string]string) (map[string]string, error) { return map[string]string{"l": "1"}, nil })
-		return err
-	}, nil, nil},
-	{"grow pool", func(ctx context.Context, f *faulty) error { return f.d.GrowPool(ctx, 512<<20, 16<<20) }, nil, nil},
-	{"open", func(ctx context.Context, f *faulty) error {
-		if err := f.d.Close(); err != nil {
-			return err
-		}
-		d, err := snapshots.Open(ctx, f.config())
-		if err == nil {
-			f.d = d
-		}
-		return err
-	}, nil, nil},
 }
 
 // content reads file a of a snapshot, whatever its kind; "-" when there is none.
@@ -193,100 +125,128 @@ func (f *faulty) content(ctx context.Context, key string) string {
 }
 
 func (f *faulty) all(ctx context.Context, keys map[string]string) map[string]string {
-	got := map[string]string{}
+	var got map[string]string
 	for key := range keys {
+		if got == nil {
+			got = map[string]string{}
+		}
 		got[key] = f.content(ctx, key)
 	}
 	return got
 }
 
-// Every verb with every ioctl and every catalog write failing in turn: an error
-// that names the cause, the state before or after and never between, nothing
-// leaked after a new start, and success once the fault is gone.
-func TestEveryFaultOfEveryVerb(t *testing.T) {
-	row, end := resulttest.Begin(t, "ioctl or catalog write fails", 0)
-	defer end()
-	for _, v := range verbs {
-		for _, kind := range []string{"EIO of ioctl", "ENOMEM of ioctl", "catalog write"} {
-			t.Run(v.name+"/"+kind, func(t *testing.T) {
-				for i := 0; ; i++ {
-					if i > 300 {
-						t.Fatal("the fault never ends")
-					}
-					f := newFaulty(t)
-					want := syscall.EIO
-					switch kind {
-					case "catalog write":
-						want = syscall.ENOSPC
-						f.armWrite(i)
-					case "ENOMEM of ioctl":
-						want = syscall.ENOMEM
-						f.armIoctl(i, want)
-					default:
-						f.armIoctl(i, want)
-					}
-					err := v.run(t.Context(), f)
-					fired := f.disarm()
-					f.judge(v, err, fired, want, fmt.Sprint(kind, " ", i))
-					if !fired {
-						require.NoError(t, err)
-						break
-					}
+// eachStrike runs try with one strike after the other, until there is no further call
+// to strike at. again says that try is to open the store again before it judges.
+func eachStrike(t *testing.T, from source, row *resulttest.Row, try func(s *strike, again bool)) {
+	t.Helper()
+	for call := 0; ; call++ {
+		require.Less(t, call, 300, "the faults never end")
+		for way, more := 0, true; more; way++ {
+			judged := []bool{(call+way)%2 == 0}
+			if *bothWays {
+				judged = []bool{true, false}
+			}
+			for _, again := range judged {
+				s := &strike{source: from, call: call, way: way}
+				try(s, again)
+				if t.Failed() {
+					t.Fatalf("%s, opened again: %t", s, again)
+				}
+				var reached bool
+				if reached, more = s.reached(); !reached && way == 0 {
+					return
+				}
+				if s.fired {
 					row.Points++
 				}
-			})
+			}
 		}
 	}
 }
 
-func (f *faulty) judge(v verb, err error, fired bool, want syscall.Errno, at string) {
-	ctx, t := f.t.Context(), f.t
+// Every verb with every ioctl, every catalog write and every call of a port failing in
+// turn, in each way that it can: an error that names the cause, the state before or
+// after and never between, nothing leaked, and success once the fault is gone.
+func TestEveryFaultOfEveryVerb(t *testing.T) {
+	for _, from := range []source{ioctls, writes, ports} {
+		row, end := resulttest.Begin(t, string(from)+" fails", 0)
+		for _, v := range verbs {
+			t.Run(v.name+"/"+string(from), func(t *testing.T) {
+				eachStrike(t, from, row, func(s *strike, again bool) {
+					f := newFaultyFor(t, v)
+					f.t = t
+					f.arm(s)
+					err := v.run(t.Context(), f)
+					f.disarm()
+					f.judge(v, err, s, again)
+				})
+			})
+		}
+		end()
+	}
+}
+
+// judge looks at what a verb answered, and at what it left.
+func (f *faulty) judge(v verb, err error, s *strike, again bool) {
+	t := f.t
 	t.Helper()
 	if err != nil {
-		require.True(t, fired, "%s: %v", at, err)
-		require.ErrorIs(t, err, want, at)
+		require.True(t, s.fired, "%s: %v", s, err)
+		require.ErrorIs(t, err, s.failure.err, s)
+		if s.failure.class != nil {
+			require.ErrorIs(t, err, s.failure.class, s)
+		}
 	}
+	f.nothingSuspended(s)
+	require.NoError(t, f.held.Unmount())
+	if again || f.d == nil {
+		_ = f.d.Close() // it is closed when opening was what failed
+		f.open(s)
+	}
+	f.outcome(v, err, s)
+}
+
+func (f *faulty) open(at fmt.Stringer) {
+	f.t.Helper()
+	d, err := snapshots.Open(f.t.Context(), f.config())
+	require.NoError(f.t, err, at)
+	f.d = d
+}
+
+func (f *faulty) nothingSuspended(at fmt.Stringer) {
+	f.t.Helper()
 	for _, name := range f.m.Kernel.Devices() {
-		d, openErr := f.m.Kernel.Open(name)
-		if errors.Is(openErr, fs.ErrNotExist) {
+		d, err := f.m.Kernel.Open(name)
+		if errors.Is(err, fs.ErrNotExist) {
 			continue // the reaper was quicker
 		}
-		require.NoError(t, openErr)
+		require.NoError(f.t, err)
 		suspended := d.Suspended()
-		require.NoError(t, d.Close())
-		require.False(t, suspended, "%s left %s suspended", at, name)
+		require.NoError(f.t, d.Close())
+		require.False(f.t, suspended, "%s left %s suspended", at, name)
 	}
-	require.NoError(t, f.held.Unmount())
+}
 
-	// Start again, as after a crash at this point.
-	_ = f.d.Close() // it is closed when opening was what failed
-	d, openErr := snapshots.Open(ctx, f.config())
-	require.NoError(t, openErr, at)
-	f.d = d
+// outcome is the state before the verb or after it, from which it succeeds, and
+// nothing beside it.
+func (f *faulty) outcome(v verb, err error, at fmt.Stringer) {
+	t, ctx := f.t, f.t.Context()
+	t.Helper()
 	if err == nil {
-		assert.Equal(t, v.after, nilIfEmpty(f.all(ctx, v.after)), at)
+		require.Equal(t, v.after, f.all(ctx, v.after), at)
 	} else {
 		got := f.all(ctx, v.before)
-		if !assert.Contains(t, []map[string]string{v.before, v.after}, nilIfEmpty(got), at) {
-			return
-		}
-		if fmt.Sprint(nilIfEmpty(got)) == fmt.Sprint(v.before) {
+		require.Contains(t, []map[string]string{v.before, v.after}, got, at)
+		if fmt.Sprint(got) == fmt.Sprint(v.before) {
 			require.NoError(t, v.run(ctx, f), "%s: a second try", at)
-			assert.Equal(t, v.after, nilIfEmpty(f.all(ctx, v.after)), at)
+			require.Equal(t, v.after, f.all(ctx, v.after), at)
 		}
 	}
 	f.sweep(at)
 }
 
-func nilIfEmpty(m map[string]string) map[string]string {
-	if len(m) == 0 {
-		return nil
-	}
-	return m
-}
-
 // sweep removes everything: what the pool then holds beside the template leaked.
-func (f *faulty) sweep(at string) {
+func (f *faulty) sweep(at fmt.Stringer) {
 	ctx, t := f.t.Context(), f.t
 	t.Helper()
 	for range 3 {
@@ -301,45 +261,124 @@ func (f *faulty) sweep(at string) {
 	require.NoError(t, f.d.Drain(ctx))
 	info, err := f.d.Pool(ctx)
 	require.NoError(t, err)
-	assert.Zero(t, info.Trash, at)
-	assert.Empty(t, info.Unknown, at)
+	require.Zero(t, info.Trash, at)
+	require.Empty(t, info.Unknown, at)
+	f.m.CheckPool(t)
 	require.NoError(t, f.d.Close())
 	c, err := metadata.Open(filepath.Join(f.m.Config().Root, "catalog.db"), metadata.Options{})
 	require.NoError(t, err)
-	assert.NoError(t, c.Check(), at)
+	require.NoError(t, c.Check(), at)
 	require.NoError(t, c.Close())
-	f.d, err = snapshots.Open(ctx, f.m.Config())
-	require.NoError(t, err)
-	require.NoError(t, f.d.DestroyPool(ctx))
-	assert.Empty(t, f.m.LeftOver(t), at)
+	f.open(at)
+	require.NoError(t, f.d.DestroyPool(ctx), at)
+	require.Empty(t, f.m.LeftOver(t), at)
+	require.NoError(t, os.RemoveAll(f.dir))
 }
 
 // The same for the making of a pool: after an error there is nothing, and a second
 // try succeeds.
 func TestEveryFaultOfMakingAPool(t *testing.T) {
-	for _, kind := range []string{"ioctl", "catalog write"} {
-		for i := 0; ; i++ {
-			require.Less(t, i, 300)
-			f := &faulty{t: t, m: snapstest.NewFake(t)}
-			if kind == "ioctl" {
-				f.armIoctl(i, syscall.EIO)
-			} else {
-				f.armWrite(i)
-			}
-			d, err := snapshots.CreatePool(t.Context(), f.config(), f.m.Options())
-			fired := f.disarm()
-			if err != nil {
-				require.True(t, fired, err)
-				d, err = snapshots.CreatePool(t.Context(), f.config(), f.m.Options())
-			}
-			require.NoError(t, err, "%s %d", kind, i)
-			_, err = d.Prepare(t.Context(), "a", "")
-			require.NoError(t, err)
-			require.NoError(t, d.DestroyPool(t.Context()))
-			require.Empty(t, f.m.LeftOver(t), "%s %d", kind, i)
-			if !fired {
-				break
-			}
-		}
+	for _, from := range []source{ioctls, writes, ports} {
+		row, end := resulttest.Begin(t, string(from)+" fails, making a pool", 0)
+		t.Run(string(from), func(t *testing.T) {
+			eachStrike(t, from, row, func(s *strike, _ bool) {
+				f := newMachine(t)
+				f.arm(s)
+				d, err := snapshots.CreatePool(t.Context(), f.config(), f.m.Options())
+				f.disarm()
+				if err != nil {
+					require.True(t, s.fired, err)
+					require.ErrorIs(t, err, s.failure.err, s)
+					d, err = snapshots.CreatePool(t.Context(), f.config(), f.m.Options())
+				}
+				require.NoError(t, err, s)
+				_, err = d.Prepare(t.Context(), "a", "")
+				require.NoError(t, err, s)
+				require.NoError(t, d.DestroyPool(t.Context()), s)
+				require.Empty(t, f.m.LeftOver(t), s)
+				require.NoError(t, os.RemoveAll(f.dir))
+			})
+		})
+		end()
+	}
+}
+
+// The same for the end of a pool. What began to be destroyed is either whole, or gone
+// for whoever makes the next one; the driver itself can be asked again.
+func TestEveryFaultOfDestroyingAPool(t *testing.T) {
+	for _, from := range []source{ioctls, writes, ports} {
+		row, end := resulttest.Begin(t, string(from)+" fails, destroying a pool", 0)
+		t.Run(string(from), func(t *testing.T) {
+			eachStrike(t, from, row, func(s *strike, again bool) {
+				f := newFaulty(t)
+				ctx := t.Context()
+				require.NoError(t, f.held.Unmount())
+				f.arm(s)
+				err := f.d.DestroyPool(ctx)
+				f.disarm()
+				if err == nil {
+					require.Empty(t, f.m.LeftOver(t), s)
+					return
+				}
+				require.ErrorIs(t, err, s.failure.err, s)
+				if !again {
+					if from == writes && s.call == 0 {
+						// Nothing has begun: the background works on.
+						bounded, stop := context.WithTimeout(ctx, 10*time.Second)
+						require.NoError(t, f.d.Drain(bounded), s)
+						stop()
+					}
+					require.NoError(t, f.d.DestroyPool(ctx), "%s: a second try", s)
+					require.Empty(t, f.m.LeftOver(t), s)
+					return
+				}
+				require.NoError(t, f.d.Close())
+				f.d, err = snapshots.Open(ctx, f.config())
+				if err == nil {
+					keys := map[string]string{"base": "base", "idle": "idle", "held": "held", "view": "base"}
+					require.Equal(t, keys, f.all(ctx, keys), s)
+				} else {
+					require.ErrorIs(t, err, snapshots.ErrNotFound, s)
+					f.d, err = snapshots.CreatePool(ctx, f.config(), f.m.Options())
+					require.NoError(t, err, s)
+				}
+				f.sweep(s)
+			})
+		})
+		end()
+	}
+}
+
+// And for a pool that is to rest: after an error it is opened again, with everything
+// in it, and can be put to rest.
+func TestEveryFaultOfDeactivating(t *testing.T) {
+	for _, from := range []source{ioctls, ports} {
+		row, end := resulttest.Begin(t, string(from)+" fails, deactivating a pool", 0)
+		t.Run(string(from), func(t *testing.T) {
+			eachStrike(t, from, row, func(s *strike, _ bool) {
+				f := newFaulty(t)
+				ctx := t.Context()
+				require.NoError(t, f.held.Unmount())
+				f.arm(s)
+				err := f.d.Deactivate(ctx)
+				f.disarm()
+				if err != nil {
+					require.ErrorIs(t, err, s.failure.err, s)
+					f.nothingSuspended(s)
+					require.NoError(t, f.d.Close())
+					f.open(s)
+					require.NoError(t, f.d.Deactivate(ctx), s)
+				}
+				for _, left := range f.m.LeftOver(t) {
+					require.Contains(t, left, f.dir+"/", "%s: only the disks stay", s)
+					require.NotContains(t, left, "attached", s)
+				}
+				f.open(s)
+				keys := map[string]string{"base": "base", "idle": "idle", "held": "held", "view": "base"}
+				require.Equal(t, keys, f.all(ctx, keys), s)
+				f.sweep(s)
+			})
+		})
+		end()
 	}
 }

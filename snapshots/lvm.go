@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"strings"
 
-	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 	"github.com/veneerdm/veneer/thinpool"
@@ -246,7 +245,7 @@ func (d *Driver) unclaim(record metadata.Pool) error {
 		return err
 	}
 	for _, id := range ids {
-		if err := p.Delete(id); err != nil && !errors.Is(err, devmapper.ErrNotExist) {
+		if err := p.Delete(id); err != nil && !errors.Is(err, thinpool.ErrNoThin) {
 			return err
 		}
 	}

@@ -91,6 +91,7 @@ func (d *Driver) DestroyPool(ctx context.Context) error {
 	going := d.record
 	going.State = metadata.Creating
 	if err := d.catalog.SetPool(going); err != nil {
+		d.work(ctx) // nothing has begun
 		return translate(err)
 	}
 	if err := d.deactivateThins(lives); err != nil {
@@ -148,7 +149,7 @@ func (d *Driver) deactivateThins(ids []dmthin.ThinID) error {
 	for _, id := range ids {
 		if err := d.pool.DeactivateThin(id); err != nil {
 			if errors.Is(err, devmapper.ErrBusy) {
-				return fmt.Errorf("%w: %s is open or mounted; unmount it first", ErrInUse, d.pool.DevicePath(id))
+				return fmt.Errorf("%w: %s is open or mounted; unmount it first (%w)", ErrInUse, d.pool.DevicePath(id), err)
 			}
 			return err
 		}

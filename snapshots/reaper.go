@@ -8,6 +8,7 @@ import (
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
+	"github.com/veneerdm/veneer/thinpool"
 )
 
 // reaper gives back what removed snapshots had, in the background. Everything it
@@ -174,7 +175,7 @@ func (r *reaper) delete(ctx context.Context, t metadata.Trash) error {
 		}
 	}
 	if err := r.discard(ctx, t); err != nil {
-		if errors.Is(err, devmapper.ErrNotExist) {
+		if errors.Is(err, thinpool.ErrNoThin) {
 			return nil // the pool never had it
 		}
 		// The space stays with the disk below until its blocks are used again.
@@ -183,7 +184,7 @@ func (r *reaper) delete(ctx context.Context, t metadata.Trash) error {
 	if err := d.pool.DeactivateThin(t.Thin); err != nil {
 		return err
 	}
-	if err := d.pool.Delete(t.Thin); err != nil && !errors.Is(err, devmapper.ErrNotExist) {
+	if err := d.pool.Delete(t.Thin); err != nil && !errors.Is(err, thinpool.ErrNoThin) {
 		return err
 	}
 	return nil

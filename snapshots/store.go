@@ -276,7 +276,6 @@ func (d *Driver) formatPool(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.reaper = newReaper(d)
 	_, err = d.template(ctx)
 	return err
 }

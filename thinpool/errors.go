@@ -3,6 +3,7 @@ package thinpool
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // The classes of errors, for errors.Is.
@@ -17,9 +18,20 @@ var (
 	// ErrDamaged: the metadata on the disk is not as the kernel writes it. The pool was
 	// not activated, and nothing was written.
 	ErrDamaged = errors.New("pool metadata is damaged")
+	// ErrNoThin: the pool has no thin device of that id. It is devmapper.ErrNotExist
+	// too, which a device that is not there is as well, the pool's for one.
+	ErrNoThin = errors.New("the pool has no such thin device")
 	// ErrMode: the pool is read-only or needs a check.
 	ErrMode = errors.New("pool is read-only")
 )
+
+// absent adds ErrNoThin to an error that means it, in operations on a thin id.
+func absent(err error) error {
+	if errors.Is(err, syscall.ENODATA) {
+		return fmt.Errorf("%w: %w", ErrNoThin, err)
+	}
+	return err
+}
 
 // ForeignError says what stands where a pool was to be made. It is ErrForeign.
 type ForeignError struct {

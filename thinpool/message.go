@@ -12,7 +12,7 @@ import (
 // pool is in afterwards tells.
 func (p *Pool) message(text string) error {
 	if _, err := p.dm.Message(p.ref(), 0, text); err != nil {
-		return err
+		return absent(err)
 	}
 	w, err := p.Working()
 	if err != nil {
@@ -31,7 +31,7 @@ func (p *Pool) CreateThin(id dmthin.ThinID) error {
 
 // CreateSnapshot makes a thin device that shares all of origin's blocks. When the
 // origin is active and writable it is suspended around it: the kernel would take
-// the snapshot anyway, of something that is changing. ErrNotExist says that the
+// the snapshot anyway, of something that is changing. ErrNoThin says that the
 // pool has no such origin, ErrExist that the id is taken.
 func (p *Pool) CreateSnapshot(id, origin dmthin.ThinID) error {
 	create := func() error { return p.message("create_snap " + id.String() + " " + origin.String()) }
@@ -52,7 +52,7 @@ func (p *Pool) CreateSnapshotOfIdle(id, origin dmthin.ThinID) error {
 }
 
 // Delete destroys a thin device and all that only it has. ErrBusy says that it is
-// active, ErrNotExist that it is gone.
+// active, ErrNoThin that it is gone.
 func (p *Pool) Delete(id dmthin.ThinID) error {
 	return p.message("delete " + id.String())
 }
@@ -67,10 +67,7 @@ func (p *Pool) SetTransaction(old, now dmthin.TransactionID) error {
 func (p *Pool) Grow(s Spec) error {
 	p.tables.Lock()
 	defer p.tables.Unlock()
-	if err := p.dm.Load(p.ref(), s.table(), devmapper.ReadWrite); err != nil {
-		return fmt.Errorf("grow pool %q: %w", p.name, err)
-	}
-	if err := p.dm.Resume(p.ref()); err != nil {
+	if err := p.swap(p.ref(), s.table(), devmapper.ReadWrite); err != nil {
 		return fmt.Errorf("grow pool %q: %w", p.name, err)
 	}
 	return nil

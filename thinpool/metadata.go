@@ -29,20 +29,46 @@ func (p *Pool) ReadMetadata(ctx context.Context, f func(*dmthin.Metadata) error)
 		// is on the disk is what it goes by.
 		return p.read(f, func(file *dmthin.DirectFile) (*dmthin.Metadata, error) { return dmthin.Open(file) })
 	}
-	if err := p.message("reserve_metadata_snap"); err != nil {
-		return fmt.Errorf("hold the metadata of pool %s: %w", p.name, err)
+	if err := p.hold(); err != nil {
+		return err
 	}
-	defer func() {
-		if release := p.message("release_metadata_snap"); release != nil {
-			err = errors.Join(err, fmt.Errorf("release the metadata of pool %s: %w", p.name, release))
-		}
-	}()
+	defer func() { err = errors.Join(err, p.letGo()) }()
 	if w, err = p.Last(); err != nil { // the message asked
 		return err
 	}
 	return p.read(f, func(file *dmthin.DirectFile) (*dmthin.Metadata, error) {
 		return dmthin.OpenSnapshot(file, w.HeldRoot)
 	})
+}
+
+// hold takes a metadata snapshot, and letGo gives it back. One that could not be given
+// back, or of which nobody knows whether it was taken, is given back before the next:
+// the kernel has room for one.
+func (p *Pool) hold() error {
+	if p.held {
+		if err := p.letGo(); err != nil {
+			return err
+		}
+	}
+	err := p.message("reserve_metadata_snap")
+	p.held = err == nil || errors.Is(err, ErrLost)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("hold the metadata of pool %s: %w", p.name, err)
+	if p.held {
+		err = errors.Join(err, p.letGo())
+	}
+	return err
+}
+
+func (p *Pool) letGo() error {
+	err := p.message("release_metadata_snap")
+	if err != nil && !errors.Is(err, devmapper.ErrInvalid) { // what it says when there is none
+		return fmt.Errorf("release the metadata of pool %s: %w", p.name, err)
+	}
+	p.held = false
+	return nil
 }
 
 // verify reads all of the metadata of a pool that is not active yet. The kernel reads

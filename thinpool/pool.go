@@ -21,6 +21,7 @@ type Pool struct {
 	borrowed bool   // the device is another's, such as LVM's, and stays
 
 	snap sync.Mutex // one metadata snapshot at a time, as the kernel has it
+	held bool       // there is one, perhaps
 	// tables keeps tables of thin devices from being loaded while Grow has the pool
 	// suspended for a moment: EINVAL (thin_ctr in drivers/md/dm-thin.c).
 	tables sync.RWMutex

@@ -77,7 +77,7 @@ func (p *Pool) Lives() ([]dmthin.ThinID, error) {
 
 // ActivateThin makes the block device of a thin device, size bytes long, or finds it
 // active already. A device half made by a process that died is finished.
-// ErrNotExist says that the pool has no such id.
+// ErrNoThin says that the pool has no such id.
 func (p *Pool) ActivateThin(id dmthin.ThinID, size uint64, mode devmapper.Mode) (*Live, error) {
 	name, uuid, err := p.thinRef(id)
 	if err != nil {
@@ -94,7 +94,7 @@ func (p *Pool) ActivateThin(id dmthin.ThinID, size uint64, mode devmapper.Mode) 
 		info, err = p.finish(name, uuid, table, mode)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("activate thin %s of pool %s: %w", id, p.name, err)
+		return nil, fmt.Errorf("activate thin %s of pool %s: %w", id, p.name, absent(err))
 	}
 	live := liveFrom(id, info)
 	live.ReadOnly = mode == devmapper.ReadOnly
@@ -120,10 +120,7 @@ func (p *Pool) finish(name devmapper.Name, uuid devmapper.UUID, table devmapper.
 		info.DeferredRemove = false
 	}
 	if !info.Active || info.ReadOnly != (mode == devmapper.ReadOnly) {
-		if err := p.dm.Load(ref, table, mode); err != nil {
-			return info, err
-		}
-		return info, p.dm.Resume(ref)
+		return info, p.swap(ref, table, mode)
 	}
 	if info.Suspended {
 		return info, p.dm.Resume(ref)
@@ -182,13 +179,28 @@ func (p *Pool) ResizeThin(id dmthin.ThinID, size uint64) error {
 	ref := devmapper.ByName(name)
 	p.tables.RLock()
 	defer p.tables.RUnlock()
-	if err := p.dm.Load(ref, table, devmapper.ReadWrite); err != nil {
+	if err := p.swap(ref, table, devmapper.ReadWrite); err != nil {
 		return fmt.Errorf("resize thin %s of pool %s: %w", id, p.name, err)
 	}
-	if err := p.dm.Resume(ref); err != nil {
-		return errors.Join(fmt.Errorf("resize thin %s of pool %s: %w", id, p.name, err), p.dm.Clear(ref))
-	}
 	return nil
+}
+
+// swap puts another table under a device that may be in use. The kernel suspends the
+// device for it, and leaves it so when that goes wrong (do_resume in
+// drivers/md/dm-ioctl.c).
+func (p *Pool) swap(ref devmapper.Ref, table devmapper.Table, mode devmapper.Mode) error {
+	if err := p.dm.Load(ref, table, mode); err != nil {
+		return err
+	}
+	err := p.dm.Resume(ref)
+	if err == nil {
+		return nil
+	}
+	err = errors.Join(err, p.dm.Clear(ref))
+	if resume := p.resume(ref); resume != nil {
+		err = errors.Join(err, fmt.Errorf("it is left suspended: %w; resume it with \"veneer doctor --fix\"", resume))
+	}
+	return err
 }
 
 // ThinStatus asks an active thin device what it has mapped.

@@ -1,6 +1,7 @@
 package dmtest
 
 import (
+	"errors"
 	"syscall"
 
 	"github.com/veneerdm/veneer/devmapper"
@@ -18,6 +19,9 @@ type Call struct {
 
 // Inject has f decide about every operation from now on: an error, which should be
 // a syscall.Errno, is returned and the operation does not happen. nil ends it.
+//
+// A resume is an exception: on Linux one that fails has suspended the device before,
+// to put the loaded table in place, and leaves it so. With an Errno it does here too.
 func (k *Kernel) Inject(f func(Call) error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -79,5 +83,24 @@ func (k *Kernel) fault(cmd uapi.Command, h uapi.Header, payload []byte) error {
 		c.Mutates = true
 	}
 	k.calls++
-	return k.inject(c)
+	err := k.inject(c)
+	if _, failed := errors.AsType[syscall.Errno](err); failed && cmd == uapi.DevSuspend && h.Flags&uapi.FlagSuspend == 0 {
+		k.failResume(h)
+	}
+	return err
+}
+
+// failResume is what do_resume in drivers/md/dm-ioctl.c leaves when it fails: when
+// dm_swap_table does, the device has its old table, when the target's preresume does,
+// the new one. Only pools have one that can. It is suspended in both cases.
+func (k *Kernel) failResume(h uapi.Header) {
+	d, err := k.find(&h)
+	if err != nil || d.inactive == nil {
+		return
+	}
+	if d.inactive.pool != nil && d.inactive.thin == nil {
+		d.active, d.inactive = d.inactive, d.active
+	}
+	k.drop(d.inactive)
+	d.inactive, d.suspended = nil, true
 }

@@ -123,7 +123,13 @@ func (w *ward) powerOff() {
 			if thins == strings.Contains(e.Name, "-thin-") {
 				n, err := devmapper.NewName(e.Name)
 				require.NoError(w.t, err)
-				if err := w.dm.Remove(devmapper.ByName(n)); !errors.Is(err, devmapper.ErrNotExist) { // a deferred removal may be quicker
+				// A deferred removal may be quicker, and the pool is held until it has ended:
+				// the device has no name any more while the kernel takes its table apart.
+				require.Eventually(w.t, func() bool {
+					err = w.dm.Remove(devmapper.ByName(n))
+					return thins || !errors.Is(err, devmapper.ErrBusy)
+				}, 10*time.Second, time.Millisecond)
+				if !errors.Is(err, devmapper.ErrNotExist) {
 					require.NoError(w.t, err)
 				}
 			}

@@ -78,7 +78,17 @@ func (l *Live) growPool(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("pool: %v", i.Status)
 	}
-	return l.D.GrowPool(ctx, uint64(w.TotalData)*i.BlockSize+4<<20, w.TotalMeta.Bytes()+1<<18)
+	data := uint64(w.TotalData)*i.BlockSize + 4<<20
+	err = l.D.GrowPool(ctx, data, w.TotalMeta.Bytes()+1<<18)
+	if !errors.Is(err, snapshots.ErrInvalid) {
+		return err
+	}
+	// Others may have made it larger than that meanwhile.
+	now, look := l.D.Pool(ctx)
+	if w, ok := now.Status.(thinpool.Working); look == nil && ok && uint64(w.TotalData)*i.BlockSize > data {
+		return nil
+	}
+	return errors.Join(err, look)
 }
 
 func (l *Live) with(ctx context.Context, key string, use func(snapstest.Volume) error) error {
