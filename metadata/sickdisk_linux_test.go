@@ -80,7 +80,11 @@ func newSickDisk(t *testing.T, path string) *sickDisk {
 		s.disk = content
 	}
 	listener, err := listen(unix.SYS_PWRITE64, unix.SYS_FDATASYNC, unix.SYS_FSYNC, unix.SYS_FTRUNCATE, unix.SYS_PREAD64)
-	require.NoError(t, err, "the kernel does not tell of system calls; it has to be Linux 5.0 at least, and to allow seccomp(2)")
+	if err != nil && os.Getenv("CI") == "" {
+		t.Logf("the kernel does not tell of system calls: %v", err)
+		t.Skip("needs Linux 5.19, and seccomp(2) allowed")
+	}
+	require.NoError(t, err, "the kernel does not tell of system calls")
 	s.listener = listener
 	var awake *os.File
 	awake, s.stop, err = os.Pipe()

@@ -120,6 +120,7 @@ func TestNobodySleeps(t *testing.T) {
 var skips = []string{
 	"needs the VM: make test-vm",
 	"needs root",
+	"needs Linux 5.19, and seccomp(2) allowed",
 	"needs a kernel of its own: make test-vm with User-Mode Linux",
 	"boots a VM, and is in one",
 }
