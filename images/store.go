@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 
 	"github.com/veneerdm/veneer/images/content"
-	"github.com/veneerdm/veneer/internal/keylock"
 	"github.com/veneerdm/veneer/images/layer"
+	"github.com/veneerdm/veneer/internal/keylock"
 )
 
 // Config says what a Store works with. Root, Snapshots, Mount and Catalog are
