@@ -56,7 +56,7 @@ machine that is booted for it, and the results say so.`,
 	f.IntVar(&o.rounds, "rounds", 0, "measured rounds of each case")
 	f.DurationVar(&o.patience, "patience", -1, "time in which a quick case may have more rounds (default 250ms, with --full 20s)")
 	f.DurationVar(&o.budget, "budget", 0, "what the run should take: on a slow machine cases have fewer rounds (default 2m20s, with --full 1h)")
-	f.DurationVar(&o.longest, "longest", 0, "what a round of a case may take on a backend, or it is left out (default 30s)")
+	f.DurationVar(&o.longest, "longest", 0, "what a round of a case may take on a backend, or it is left out (default 1m)")
 	f.StringVar(&o.size, "size", "", "size of each store's disk (default 4G, with --full 16G)")
 	f.StringVar(&o.store, "store", defaultStore(), "folder for the stores, on the disk that is to be measured")
 	f.StringVar(&o.device, "device", "", "block device for the stores instead; its content is lost")
@@ -148,7 +148,7 @@ func (a *app) run(ctx context.Context, o runFlags) error {
 		o.patience = bench.Pick(scale, 0, 250*time.Millisecond, 20*time.Second)
 	}
 	if o.longest <= 0 {
-		o.longest = 30 * time.Second
+		o.longest = time.Minute
 	}
 	if o.budget <= 0 {
 		o.budget = bench.Pick(scale, 0, 140*time.Second, time.Hour)
