@@ -99,23 +99,26 @@ func TestPageRefersToNothingOutside(t *testing.T) {
 	assert.Equal(t, strings.Count(page, "<figure>"), strings.Count(page, "<desc"), "each plot has words for those who do not see it")
 }
 
-// The results in the documentation are read by this version, and make one page.
+// The results in the documentation are read by this version, and those of a folder make
+// one page.
 func TestPublishedResults(t *testing.T) {
-	files, err := filepath.Glob("../../docs/results/cowbench/*.json")
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	var parts []*bench.Result
-	for _, file := range files {
-		f, err := os.Open(file)
+	for _, pattern := range []string{"cowbench/*.json", "*.json"} {
+		files, err := filepath.Glob("../../docs/results/" + pattern)
 		require.NoError(t, err)
-		r, err := bench.ReadResult(f)
-		require.NoError(t, errors.Join(err, f.Close()), file)
-		parts = append(parts, r)
+		require.NotEmpty(t, files)
+		var parts []*bench.Result
+		for _, file := range files {
+			f, err := os.Open(file)
+			require.NoError(t, err)
+			r, err := bench.ReadResult(f)
+			require.NoError(t, errors.Join(err, f.Close()), file)
+			parts = append(parts, r)
+		}
+		r, err := bench.Join(parts...)
+		require.NoError(t, err)
+		assert.Empty(t, r.Failed())
+		require.NoError(t, report.Page(io.Discard, r))
 	}
-	r, err := bench.Join(parts...)
-	require.NoError(t, err)
-	assert.Empty(t, r.Failed())
-	require.NoError(t, report.Page(io.Discard, r))
 }
 
 func TestPageOfANothing(t *testing.T) {
