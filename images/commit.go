@@ -106,7 +106,7 @@ func (s *Store) base(info snapshots.Info, given string) (Record, error) {
 		}
 		return r, err
 	}
-	records, err := s.catalog.Images()
+	records, err := s.catalog.images()
 	if err != nil {
 		return Record{}, err
 	}

@@ -242,7 +242,7 @@ func TestCollectSparesWhatIsNeeded(t *testing.T) {
 	orphan := build(t, "example.com/orphan:1", gz(t, Tar(t, File("o", "o"))), gz(t, Tar(t, File("p", "p"))))
 	o, err := b.Import(ctx, layout(t, t.TempDir(), orphan), images.ImportOptions{})
 	require.NoError(t, err)
-	require.NoError(t, b.catalog.DeleteImage(o.Name), "as a removal that crashed")
+	require.NoError(t, b.driver.DeleteRecord(o.Name), "as a removal that crashed")
 	_, err = b.driver.Prepare(ctx, "user", o.Layers[0].ChainID.String())
 	require.NoError(t, err)
 	_, err = b.driver.Prepare(ctx, "import/"+strings.Replace(o.Top(), "a", "b", 1), "")

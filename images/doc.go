@@ -4,9 +4,9 @@
 //
 // Import takes an image from an OCI layout (a directory or a tar), from what
 // docker save writes, from a registry, or from the content store of a containerd
-// on this machine. Every layer becomes one committed snapshot of the layer below. Its key is the layer's ChainID, the digest of the
-// layer together with all below it; so the same content is stored once, whatever
-// image brings it.
+// on this machine. Every layer becomes one committed snapshot of the layer below. Its
+// key is the layer's ChainID, the digest of the layer together with all below it; so
+// the same content is stored once, whatever image brings it.
 //
 // Blobs - compressed layers, configurations, manifests - are kept as they came
 // (package content), so that Save and Push give them back byte for byte.

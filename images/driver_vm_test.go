@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/veneerdm/veneer/images"
-	"github.com/veneerdm/veneer/images/imagestest"
 	. "github.com/veneerdm/veneer/images/internal/treetest"
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/snapshots/snapstest"
@@ -39,7 +38,7 @@ func onTheKernel(t *testing.T, test func(t *testing.T, s *images.Store, d *snaps
 			defer func() { // what was just removed may still be open, to be discarded
 				require.Eventually(t, func() bool { return d.DestroyPool(context.Background()) == nil }, time.Minute, 10*time.Millisecond)
 			}()
-			s, err := images.Open(images.Config{Root: t.TempDir(), Snapshots: d, Mount: mount, Catalog: &imagestest.Catalog{}})
+			s, err := images.Open(images.Config{Root: t.TempDir(), Snapshots: d})
 			require.NoError(t, err)
 			test(t, s, d)
 		})

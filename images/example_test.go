@@ -37,7 +37,6 @@ func Example() {
 		Root:      filepath.Join(dir, "images"),
 		Snapshots: imagestest.NewDirectories(filepath.Join(dir, "snapshots")),
 		Mount:     imagestest.Mount,
-		Catalog:   &imagestest.Catalog{},
 	})
 	if err != nil {
 		fmt.Println(err)

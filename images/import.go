@@ -115,7 +115,7 @@ func (s *Store) record(ctx context.Context, r Record) error {
 		return err
 	}
 	defer unlock()
-	old, err := s.catalog.Image(r.Name)
+	old, err := s.catalog.image(r.Name)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
@@ -124,11 +124,11 @@ func (s *Store) record(ctx context.Context, r Record) error {
 		if old.Name, err = digestName(old); err != nil {
 			return err
 		}
-		if err := s.catalog.PutImage(old); err != nil {
+		if err := s.catalog.put(old); err != nil {
 			return fmt.Errorf("record image %s: %w", old.Name, err)
 		}
 	}
-	if err := s.catalog.PutImage(r); err != nil {
+	if err := s.catalog.put(r); err != nil {
 		return fmt.Errorf("record image %s: %w", r.Name, err)
 	}
 	if !replaced {
@@ -140,7 +140,7 @@ func (s *Store) record(ctx context.Context, r Record) error {
 		}
 		return err
 	}
-	if err := s.catalog.DeleteImage(old.Name); err != nil {
+	if err := s.catalog.remove(old.Name); err != nil {
 		return err
 	}
 	_, err = s.release(ctx, old)

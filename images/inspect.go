@@ -16,7 +16,7 @@ import (
 )
 
 // Images lists the records of all images, sorted by name.
-func (s *Store) Images() ([]Record, error) { return s.catalog.Images() }
+func (s *Store) Images() ([]Record, error) { return s.catalog.images() }
 
 // Config reads an image's configuration.
 func (s *Store) Config(r Record) (ocispec.Image, error) {
@@ -107,7 +107,7 @@ type Size struct {
 // DiskUsage gives the size of every image, sorted by name, and what all layers
 // take together, each counted once.
 func (s *Store) DiskUsage(ctx context.Context) (sizes []Size, total uint64, err error) {
-	records, err := s.catalog.Images()
+	records, err := s.catalog.images()
 	if err != nil {
 		return nil, 0, err
 	}
@@ -160,7 +160,7 @@ type Node struct {
 // Tree shows how images share layers: the bottom layers, with what stands on
 // them. Siblings are sorted by ChainID.
 func (s *Store) Tree(ctx context.Context) ([]*Node, error) {
-	records, err := s.catalog.Images()
+	records, err := s.catalog.images()
 	if err != nil {
 		return nil, err
 	}

@@ -26,17 +26,16 @@ import (
 // bench is a Store on a driver of directories.
 type bench struct {
 	*images.Store
-	driver  *imagestest.Directories
-	catalog *imagestest.Catalog
-	root    string
-	config  images.Config
+	driver *imagestest.Directories
+	root   string
+	config images.Config
 }
 
 func newBench(tb testing.TB) *bench {
 	tb.Helper()
 	snaps := tb.TempDir()
-	b := &bench{driver: imagestest.NewDirectories(snaps), catalog: &imagestest.Catalog{}, root: tb.TempDir()}
-	b.config = images.Config{Root: b.root, Snapshots: b.driver, Mount: imagestest.Mount, Catalog: b.catalog}
+	b := &bench{driver: imagestest.NewDirectories(snaps), root: tb.TempDir()}
+	b.config = images.Config{Root: b.root, Snapshots: b.driver, Mount: imagestest.Mount}
 	b.reopen(tb)
 	return b
 }

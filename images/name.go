@@ -53,7 +53,7 @@ func ShortName(full string) string {
 // digest, or by the first digits of one, four at least.
 func (s *Store) Lookup(ref string) (Record, error) {
 	full, parseErr := ParseName(ref)
-	records, err := s.catalog.Images()
+	records, err := s.catalog.images()
 	if err != nil {
 		return Record{}, err
 	}

@@ -6,8 +6,9 @@ import (
 	"github.com/veneerdm/veneer/snapshots"
 )
 
-// Snapshots is what images needs of the driver. Errors are classed as those of
-// package snapshots.
+// Snapshots is what images needs of the driver: snapshots, and a place for the records
+// of images. Errors are classed as those of package snapshots. It is safe for concurrent
+// use; *snapshots.Driver and *remote.Client are such.
 type Snapshots interface {
 	Stat(ctx context.Context, key string) (snapshots.Info, error)
 	// Prepare makes a writable snapshot of a committed one, or an empty one for "".
@@ -22,6 +23,13 @@ type Snapshots interface {
 	Remove(ctx context.Context, key string) error
 	Usage(ctx context.Context, key string) (snapshots.Usage, error)
 	Walk(ctx context.Context, fn func(context.Context, snapshots.Info) error) error
+	// PutRecord keeps a record under its name, in place of what was there. Like every
+	// change of records it is one transaction: what is acknowledged survives a crash.
+	PutRecord(r snapshots.Record) error
+	Record(name string) (snapshots.Record, error)
+	// Records lists all records by name.
+	Records() ([]snapshots.Record, error)
+	DeleteRecord(name string) error
 }
 
 // Tree is a mounted snapshot.
@@ -37,15 +45,4 @@ type Tree interface {
 // Mounter mounts a snapshot for this process alone.
 type Mounter func(ctx context.Context, m snapshots.Mount) (Tree, error)
 
-// Catalog keeps the records of images. Every call is one transaction: what it
-// has acknowledged survives a crash. Implementations are safe for concurrent use.
-type Catalog interface {
-	// PutImage stores r under r.Name, in place of what was there.
-	PutImage(r Record) error
-	// Image finds a record by its exact name, or says an error that is ErrNotFound.
-	Image(name string) (Record, error)
-	// Images lists all records, sorted by name.
-	Images() ([]Record, error)
-	// DeleteImage removes a record; one that is not there is ErrNotFound.
-	DeleteImage(name string) error
-}
+func openMount(_ context.Context, m snapshots.Mount) (Tree, error) { return m.Open() }

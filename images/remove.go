@@ -43,7 +43,7 @@ func (s *Store) Remove(ctx context.Context, ref string, opts RemoveOptions) (Rem
 		return Removed{}, err
 	}
 	defer unlock()
-	if r, err = s.catalog.Image(r.Name); err != nil {
+	if r, err = s.catalog.image(r.Name); err != nil {
 		return Removed{}, err
 	}
 	if opts.Users != nil {
@@ -58,7 +58,7 @@ func (s *Store) Remove(ctx context.Context, ref string, opts RemoveOptions) (Rem
 	if err := s.unused(ctx, r); err != nil {
 		return Removed{}, err
 	}
-	if err := s.catalog.DeleteImage(r.Name); err != nil {
+	if err := s.catalog.remove(r.Name); err != nil {
 		return Removed{}, err
 	}
 	return s.release(ctx, r)
@@ -89,7 +89,7 @@ func (s *Store) unused(ctx context.Context, r Record) error {
 // usedLayers is the set of ChainIDs that images other than the one called except
 // consist of.
 func (s *Store) usedLayers(except string) (map[digest.Digest]bool, error) {
-	records, err := s.catalog.Images()
+	records, err := s.catalog.images()
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (s *Store) usedLayers(except string) (map[digest.Digest]bool, error) {
 
 // usedBlobs is the set of digests that images consist of.
 func (s *Store) usedBlobs() (map[digest.Digest]bool, error) {
-	records, err := s.catalog.Images()
+	records, err := s.catalog.images()
 	if err != nil {
 		return nil, err
 	}

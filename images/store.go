@@ -15,17 +15,14 @@ import (
 	"github.com/veneerdm/veneer/internal/keylock"
 )
 
-// Config says what a Store works with. Root, Snapshots, Mount and Catalog are
-// required.
+// Config says what a Store works with. Root and Snapshots are required.
 type Config struct {
 	// Root is a directory of the Store's own: it keeps blobs in Root/content.
 	Root string
 	// Snapshots is the driver.
 	Snapshots Snapshots
-	// Mount mounts its snapshots.
+	// Mount mounts its snapshots. Default: snapshots.Mount.Open.
 	Mount Mounter
-	// Catalog keeps the records of images.
-	Catalog Catalog
 	// Limits bound what a layer may do; the zero value stands for the defaults.
 	Limits layer.Limits
 	// Keychain finds credentials for registries. Default: docker's configuration.
@@ -40,12 +37,12 @@ type Config struct {
 }
 
 // Store brings images into snapshots and out of them. It is safe for concurrent
-// use. Only one Store at a time may use a Root and a Catalog.
+// use. Only one Store at a time may use a Root and a driver.
 type Store struct {
 	root      string
 	snapshots Snapshots
 	mount     Mounter
-	catalog   Catalog
+	catalog   catalog
 	content   *content.Store
 	limits    layer.Limits
 	keychain  authn.Keychain
@@ -61,12 +58,15 @@ type Store struct {
 // Open makes the Store ready. What crashed operations left is harmless and stays
 // until it is taken up again or Collect removes it.
 func Open(cfg Config) (*Store, error) {
-	if cfg.Root == "" || cfg.Snapshots == nil || cfg.Mount == nil || cfg.Catalog == nil {
-		return nil, errors.New("images: Root, Snapshots, Mount and Catalog are required")
+	if cfg.Root == "" || cfg.Snapshots == nil {
+		return nil, errors.New("images: Root and Snapshots are required")
 	}
 	s := &Store{
-		root: cfg.Root, snapshots: cfg.Snapshots, mount: cfg.Mount, catalog: cfg.Catalog,
+		root: cfg.Root, snapshots: cfg.Snapshots, mount: cfg.Mount, catalog: catalog{cfg.Snapshots},
 		limits: cfg.Limits, keychain: cfg.Keychain, explain: cfg.Explain, warn: cfg.Warn,
+	}
+	if s.mount == nil {
+		s.mount = openMount
 	}
 	if s.keychain == nil {
 		s.keychain = authn.DefaultKeychain

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -36,10 +35,6 @@ type driver interface {
 	GrowPool(ctx context.Context, data, meta uint64) error
 	Check(ctx context.Context) (dmthin.Superblock, error)
 	Drain(ctx context.Context) error
-	PutRecord(r snapshots.Record) error
-	Record(name string) (snapshots.Record, error)
-	Records() ([]snapshots.Record, error)
-	DeleteRecord(name string) error
 	Close() error
 }
 
@@ -114,7 +109,7 @@ func (a *app) changingImages(ctx context.Context, f func(driver, *images.Store) 
 func (a *app) withImages(ctx context.Context, f func(driver, *images.Store) error) error {
 	return a.withDriver(ctx, func(d driver) error {
 		s, err := images.Open(images.Config{
-			Root: a.root, Snapshots: d, Mount: mountPrivately, Catalog: imageCatalog{d}, Limits: a.config.Limits.limits(),
+			Root: a.root, Snapshots: d, Limits: a.config.Limits.limits(),
 			Explain: explain(d), Warn: func(message string) { a.log.Warn(message) },
 		})
 		if err != nil {
@@ -154,8 +149,6 @@ func explain(d driver) func(context.Context, error) error {
 	}
 }
 
-func mountPrivately(_ context.Context, m snapshots.Mount) (images.Tree, error) { return m.Open() }
-
 // drain waits a while for the space of removed snapshots.
 func drain(ctx context.Context, d driver) error {
 	ctx, cancel := context.WithTimeout(ctx, drainFor)
@@ -165,58 +158,6 @@ func drain(ctx context.Context, d driver) error {
 		return nil
 	}
 	return err
-}
-
-// imageCatalog keeps images' records in the driver's catalog.
-type imageCatalog struct{ d driver }
-
-func (c imageCatalog) PutImage(r images.Record) error {
-	data, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	return c.d.PutRecord(snapshots.Record{Name: r.Name, Data: data})
-}
-
-func (c imageCatalog) Image(name string) (images.Record, error) {
-	r, err := c.d.Record(name)
-	if errors.Is(err, snapshots.ErrNotFound) {
-		return images.Record{}, fmt.Errorf("%w: image %s", images.ErrNotFound, name)
-	}
-	if err != nil {
-		return images.Record{}, err
-	}
-	return decodeImage(r)
-}
-
-func (c imageCatalog) Images() ([]images.Record, error) {
-	all, err := c.d.Records()
-	if err != nil {
-		return nil, err
-	}
-	records := make([]images.Record, len(all))
-	for i, r := range all {
-		if records[i], err = decodeImage(r); err != nil {
-			return nil, err
-		}
-	}
-	return records, nil
-}
-
-func (c imageCatalog) DeleteImage(name string) error {
-	err := c.d.DeleteRecord(name)
-	if errors.Is(err, snapshots.ErrNotFound) {
-		return fmt.Errorf("%w: image %s", images.ErrNotFound, name)
-	}
-	return err
-}
-
-func decodeImage(r snapshots.Record) (images.Record, error) {
-	var i images.Record
-	if err := json.Unmarshal(r.Data, &i); err != nil {
-		return i, fmt.Errorf("%w: record of image %s: %w", snapshots.ErrInconsistent, r.Name, err)
-	}
-	return i, nil
 }
 
 // watching runs f with a printer of progress.

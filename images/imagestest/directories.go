@@ -16,11 +16,12 @@ import (
 type Directories struct {
 	root string
 
-	mu    sync.Mutex
-	snaps map[string]*snapshot
-	next  int
-	calls map[string]int
-	fail  func(verb, key string) error
+	mu      sync.Mutex
+	snaps   map[string]*snapshot
+	records map[string]snapshots.Record
+	next    int
+	calls   map[string]int
+	fail    func(verb, key string) error
 }
 
 type snapshot struct {
@@ -32,7 +33,7 @@ var _ images.Snapshots = (*Directories)(nil)
 
 // NewDirectories makes a driver that keeps its snapshots in root.
 func NewDirectories(root string) *Directories {
-	return &Directories{root: root, snaps: map[string]*snapshot{}, calls: map[string]int{}}
+	return &Directories{root: root, snaps: map[string]*snapshot{}, records: map[string]snapshots.Record{}, calls: map[string]int{}}
 }
 
 // FailWith has every call ask fn first; an error of fn's is the call's.

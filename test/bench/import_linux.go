@@ -95,10 +95,7 @@ func readJSON(path string, v any) error {
 
 // images opens the store's images, as the command veneer does.
 func (s *store) images() (*images.Store, error) {
-	return images.Open(images.Config{
-		Root: s.config.Root, Snapshots: s.driver, Catalog: catalog{s.driver},
-		Mount: func(_ context.Context, m snapshots.Mount) (images.Tree, error) { return m.Open() },
-	})
+	return images.Open(images.Config{Root: s.config.Root, Snapshots: s.driver})
 }
 
 // plain is an ext4 on a file, attached and made as a pool's disks and templates are.

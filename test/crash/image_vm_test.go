@@ -94,44 +94,8 @@ func archiveOf(name string, layers [][]entry) []byte {
 	return pack(append(files, entry{"config.json", string(config)}, entry{"manifest.json", string(manifest)}))
 }
 
-// records keeps images' records in the driver's catalog, as the command does.
-type records struct{ d *snapshots.Driver }
-
-func (c records) PutImage(r images.Record) error {
-	b, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	return c.d.PutRecord(snapshots.Record{Name: r.Name, Data: b})
-}
-
-func (c records) Image(name string) (r images.Record, err error) {
-	raw, err := c.d.Record(name)
-	if errors.Is(err, snapshots.ErrNotFound) {
-		return r, images.ErrNotFound
-	}
-	if err != nil {
-		return r, err
-	}
-	return r, json.Unmarshal(raw.Data, &r)
-}
-
-func (c records) Images() ([]images.Record, error) {
-	raw, err := c.d.Records()
-	all := make([]images.Record, len(raw))
-	for i, r := range raw {
-		err = errors.Join(err, json.Unmarshal(r.Data, &all[i]))
-	}
-	return all, err
-}
-
-func (c records) DeleteImage(name string) error { return c.d.DeleteRecord(name) }
-
 func (i *image) store(d *snapshots.Driver) (*images.Store, error) {
-	return images.Open(images.Config{
-		Root: d.Root(), Snapshots: d, Catalog: records{d},
-		Mount: func(_ context.Context, m snapshots.Mount) (images.Tree, error) { return m.Open() },
-	})
+	return images.Open(images.Config{Root: d.Root(), Snapshots: d})
 }
 
 func (i *image) importInto(ctx context.Context, d *snapshots.Driver) error {
@@ -158,7 +122,7 @@ func (i *image) contents() map[string]string {
 
 // whole says whether a store has the image with all that belongs to it.
 func (i *image) whole(ctx context.Context, d *snapshots.Driver) error {
-	if _, err := (records{d}).Image(imageName); err != nil {
+	if _, err := d.Record(imageName); err != nil {
 		return fmt.Errorf("the image was acknowledged: %w", err)
 	}
 	for n, key := range i.layers {

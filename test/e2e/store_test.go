@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/veneerdm/veneer/images"
-	"github.com/veneerdm/veneer/images/imagestest"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/snapshots/snapstest"
@@ -57,8 +56,7 @@ func newStore(t *testing.T, filesystem string, change func(*snapshots.PoolOption
 			assert.Empty(t, real.LeftOver(t))
 		}
 	})
-	mount := func(_ context.Context, m snapshots.Mount) (images.Tree, error) { return m.Open() }
-	s, err := images.Open(images.Config{Root: t.TempDir(), Snapshots: d, Mount: mount, Catalog: &imagestest.Catalog{}})
+	s, err := images.Open(images.Config{Root: t.TempDir(), Snapshots: d})
 	require.NoError(t, err)
 	_, data := real.PoolFiles()
 	if o.Backing == metadata.BackingDevices {
