@@ -172,16 +172,24 @@ func TestWatcherSeesEveryEvent(t *testing.T) {
 	assert.ErrorIs(t, w.Wait(ctx), context.DeadlineExceeded)
 
 	_, pc, pool := newPool(t)
-	ctx2, cancel2 := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel2()
-	_, err = pc.WaitEvent(ctx2, devmapper.ByDev(pool.Dev), pool.Event)
+	waitUntilRemoved(t, pc, devmapper.ByDev(pool.Dev), pool.Event)
+}
+
+// waitUntilRemoved waits for the next event of a device, as one does where the kernel
+// cannot poll: the wait ends with its context, or with the event, of which the device's
+// removal is one.
+func waitUntilRemoved(t *testing.T, c *devmapper.Client, ref devmapper.Ref, event uint32) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := c.WaitEvent(ctx, ref, event)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	ended := make(chan error, 1)
 	go func() {
-		_, err := pc.WaitEvent(t.Context(), devmapper.ByDev(pool.Dev), pool.Event)
+		_, err := c.WaitEvent(t.Context(), ref, event)
 		ended <- err
 	}()
-	require.NoError(t, pc.Remove(devmapper.ByDev(pool.Dev)))
+	require.NoError(t, c.Remove(ref))
 	if err := <-ended; err != nil {
 		require.ErrorIs(t, err, devmapper.ErrNotExist, "the removal came before the wait began")
 	}

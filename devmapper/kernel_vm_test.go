@@ -163,22 +163,8 @@ func TestEventsOfTheKernel(t *testing.T) {
 	activate(t, c, "veneer-event", devmapper.Single(8, devmapper.Zero{}), devmapper.ReadOnly)
 	require.NoError(t, w.Wait(t.Context()))
 
-	// Where the kernel cannot poll: the wait ends with the context, or with the
-	// device's next event, of which its removal is one.
 	info := activate(t, c, "veneer-wait", devmapper.Single(8, devmapper.Zero{}), devmapper.ReadOnly)
-	short, cancelShort := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancelShort()
-	_, err = c.WaitEvent(short, devmapper.ByName(info.Name), info.Event)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	ended := make(chan error, 1)
-	go func() {
-		_, err := c.WaitEvent(t.Context(), devmapper.ByName(info.Name), info.Event)
-		ended <- err
-	}()
-	require.NoError(t, c.Remove(devmapper.ByName(info.Name)))
-	if err := <-ended; err != nil {
-		require.ErrorIs(t, err, devmapper.ErrNotExist, "the removal came before the wait began")
-	}
+	waitUntilRemoved(t, c, devmapper.ByName(info.Name), info.Event)
 }
 
 func TestErrorsOfTheKernel(t *testing.T) {

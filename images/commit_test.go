@@ -179,9 +179,12 @@ func TestCommitRefusals(t *testing.T) {
 	}
 }
 
-func TestRemove(t *testing.T) {
-	b := newBench(t)
-	web, lang := twoImages(t)
+// twoImported is a Store with two images of common layers, and a container "user" of
+// the first, whose record comes last.
+func twoImported(t *testing.T) (b *bench, web, lang built, r images.Record) {
+	t.Helper()
+	b = newBench(t)
+	web, lang = twoImages(t)
 	dir := layout(t, t.TempDir(), web, lang)
 	for _, img := range []built{web, lang} {
 		_, err := b.Import(ctx, "oci:"+dir+":"+img.name, images.ImportOptions{})
@@ -190,7 +193,12 @@ func TestRemove(t *testing.T) {
 	r, err := b.Lookup(web.name)
 	require.NoError(t, err)
 	container(t, b, "user", r, nil)
-	_, err = b.Remove(ctx, web.name, images.RemoveOptions{})
+	return b, web, lang, r
+}
+
+func TestRemove(t *testing.T) {
+	b, web, lang, r := twoImported(t)
+	_, err := b.Remove(ctx, web.name, images.RemoveOptions{})
 	require.ErrorIs(t, err, images.ErrInUse)
 	assert.ErrorContains(t, err, `"user"`)
 	_, err = b.Lookup(web.name)
@@ -261,16 +269,7 @@ func TestCollectSparesWhatIsNeeded(t *testing.T) {
 }
 
 func TestHistoryDiskUsageTree(t *testing.T) {
-	b := newBench(t)
-	web, lang := twoImages(t)
-	dir := layout(t, t.TempDir(), web, lang)
-	for _, img := range []built{web, lang} {
-		_, err := b.Import(ctx, "oci:"+dir+":"+img.name, images.ImportOptions{})
-		require.NoError(t, err)
-	}
-	r, err := b.Lookup(web.name)
-	require.NoError(t, err)
-	container(t, b, "user", r, nil)
+	b, web, lang, r := twoImported(t)
 
 	steps, err := b.History(ctx, web.name)
 	require.NoError(t, err)
