@@ -24,10 +24,11 @@ func (d *Driver) clone(ctx context.Context, key, original string, o settings) (M
 	if err := possibleSize(o.size); err != nil {
 		return Mount{}, err
 	}
-	from, err := d.get(original)
+	from, unlock, err := d.hold(ctx, original)
 	if err != nil {
 		return Mount{}, err
 	}
+	defer unlock()
 	if from.Kind != metadata.Active {
 		return Mount{}, fmt.Errorf("%w: %q is %s; prepare a child of it", ErrInvalid, original, from.Kind)
 	}
@@ -46,7 +47,7 @@ func (d *Driver) clone(ctx context.Context, key, original string, o settings) (M
 	if err != nil {
 		return Mount{}, err
 	}
-	err = d.copyThin(ctx, s.Thin, from.Thin)
+	err = d.pool.CreateSnapshot(s.Thin, from.Thin)
 	m := d.mount(s)
 	if err == nil {
 		d.clock.Add(1)
@@ -73,17 +74,11 @@ func (d *Driver) rollback(ctx context.Context, key, to string) (Mount, error) {
 	if err := d.begin(ctx); err != nil {
 		return Mount{}, err
 	}
-	s, err := d.get(key)
+	s, from, unlock, err := d.holdWithOrigin(ctx, key, to)
 	if err != nil {
 		return Mount{}, err
 	}
-	if s.Kind != metadata.Active {
-		return Mount{}, fmt.Errorf("%w: it is %s and not active", ErrInvalid, s.Kind)
-	}
-	from, err := d.origin(ctx, s, to)
-	if err != nil {
-		return Mount{}, err
-	}
+	defer unlock()
 	if err := d.admit(); err != nil {
 		return Mount{}, err
 	}
@@ -94,7 +89,7 @@ func (d *Driver) rollback(ctx context.Context, key, to string) (Mount, error) {
 	}
 	rolled := s
 	rolled.Thin, rolled.Size = fresh, size
-	err = d.copyThin(ctx, fresh, from.thin)
+	err = d.pool.CreateSnapshot(fresh, from.thin)
 	if err == nil {
 		d.clock.Add(1)
 		_, err = d.pool.ActivateThin(fresh, size, devmapper.ReadWrite)
@@ -103,34 +98,13 @@ func (d *Driver) rollback(ctx context.Context, key, to string) (Mount, error) {
 		err = d.host.Grow(ctx, d.mount(rolled))
 	}
 	if err == nil {
-		rolled, err = d.replaceThin(ctx, key, fresh, size)
+		rolled, err = d.catalog.ReplaceThin(key, fresh, size)
 	}
 	if err != nil {
 		return Mount{}, d.giveUp(fresh, err)
 	}
 	d.reaper.wake()
 	return d.mount(rolled), nil
-}
-
-// copyThin takes a snapshot of a thin device that may be at work.
-func (d *Driver) copyThin(ctx context.Context, fresh, origin dmthin.ThinID) error {
-	unlock, err := d.thins.Lock(ctx, origin)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	return d.pool.CreateSnapshot(fresh, origin)
-}
-
-// replaceThin waits for a commit of the snapshot that is under way: what it has flushed
-// is what it commits.
-func (d *Driver) replaceThin(ctx context.Context, key string, fresh dmthin.ThinID, size uint64) (metadata.Snapshot, error) {
-	s, unlock, err := d.hold(ctx, key)
-	if err != nil {
-		return s, err
-	}
-	defer unlock()
-	return d.catalog.ReplaceThin(key, fresh, size)
 }
 
 // giveUp lets the reaper have a reserved thin device that nobody needs any more.
@@ -142,17 +116,56 @@ func (d *Driver) giveUp(id dmthin.ThinID, cause error) error {
 	return cause
 }
 
-// origin is what a rollback copies.
-func (d *Driver) origin(ctx context.Context, s metadata.Snapshot, to string) (source, error) {
+// holdWithOrigin gives the record of an active snapshot and what a rollback of it
+// copies. No other operation touches the thin devices of either until unlock is called.
+func (d *Driver) holdWithOrigin(ctx context.Context, key, to string) (s metadata.Snapshot, from source, unlock func(), err error) {
+	for {
+		if s, from, err = d.withOrigin(ctx, key, to); err != nil {
+			return s, from, nil, err
+		}
+		if unlock, err = d.lockThins(ctx, s.Thin, from.thin); err != nil {
+			return s, from, nil, err
+		}
+		now, nowFrom, err := d.withOrigin(ctx, key, to)
+		if err == nil && now.Thin == s.Thin && nowFrom.thin == from.thin {
+			return now, nowFrom, unlock, nil
+		}
+		unlock()
+	}
+}
+
+func (d *Driver) withOrigin(ctx context.Context, key, to string) (s metadata.Snapshot, from source, err error) {
+	if s, err = d.get(key); err != nil {
+		return s, from, err
+	}
+	if s.Kind != metadata.Active {
+		return s, from, fmt.Errorf("%w: it is %s and not active", ErrInvalid, s.Kind)
+	}
 	if to == "" {
-		return d.source(ctx, s.Parent)
+		from, err = d.source(ctx, s.Parent)
+		return s, from, err
 	}
 	o, err := d.get(to)
 	if err != nil {
-		return source{}, err
+		return s, from, err
 	}
 	if o.Filesystem != s.Filesystem {
-		return source{}, fmt.Errorf("%w: %q has %s and %q has %s", ErrInvalid, to, o.Filesystem, s.Key, s.Filesystem)
+		return s, from, fmt.Errorf("%w: %q has %s and %q has %s", ErrInvalid, to, o.Filesystem, s.Key, s.Filesystem)
 	}
-	return source{thin: o.Thin, size: o.Size, filesystem: o.Filesystem}, nil
+	return s, source{thin: o.Thin, size: o.Size, filesystem: o.Filesystem}, nil
+}
+
+// lockThins locks two thin devices, the lower number first: of two snapshots that are
+// rolled back to each other, one waits.
+func (d *Driver) lockThins(ctx context.Context, a, b dmthin.ThinID) (unlock func(), err error) {
+	first, err := d.thins.Lock(ctx, min(a, b))
+	if err != nil || a == b {
+		return first, err
+	}
+	second, err := d.thins.Lock(ctx, max(a, b))
+	if err != nil {
+		first()
+		return nil, err
+	}
+	return func() { second(); first() }, nil
 }

@@ -2,6 +2,7 @@ package snapshots_test
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -42,8 +43,6 @@ func TestOneOperationAtATimeOnASnapshot(t *testing.T) {
 	_, err = d.Prepare(ctx, "work", "")
 	require.NoError(t, err)
 
-	before, err := d.Pool(ctx)
-	require.NoError(t, err)
 	disk.slow.Store(true)
 	committed, rolledBack := make(chan error, 1), make(chan error, 1)
 	go func() { committed <- d.Commit(ctx, "layer", "work") }()
@@ -53,26 +52,107 @@ func TestOneOperationAtATimeOnASnapshot(t *testing.T) {
 		func(ctx context.Context) error { _, err := d.Mounts(ctx, "work"); return err },
 		func(ctx context.Context) error { return d.Resize(ctx, "work", 1<<30) },
 		func(ctx context.Context) error { _, err := d.Rollback(ctx, "work", ""); return err },
+		func(ctx context.Context) error { _, err := d.Clone(ctx, "copy", "work"); return err },
 	} {
 		short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 		require.ErrorIs(t, verb(short), context.DeadlineExceeded)
 		cancel()
 	}
 
-	going, stop := context.WithCancel(ctx)
-	defer stop()
 	go func() {
-		_, err := d.Rollback(going, "work", "")
+		_, err := d.Rollback(ctx, "work", "")
 		rolledBack <- err
 	}()
-	require.Eventually(t, func() bool {
-		info, err := d.Pool(ctx)
-		return err == nil && info.Snapshots == before.Snapshots+2 // those of two rollbacks
-	}, time.Minute, time.Millisecond)
 	disk.end <- struct{}{}
 	require.NoError(t, <-committed)
 	require.ErrorIs(t, <-rolledBack, snapshots.ErrNotFound, "what was committed is not rolled back")
 	require.NoError(t, d.Drain(ctx))
 	assert.Equal(t, []string{"fake"}, m.Kernel.Devices(), "nothing that is committed is active")
 	require.NoError(t, d.Remove(ctx, "layer"))
+}
+
+// A snapshot that grows while it is cloned or rolled back: what comes of it has the
+// size that its record says, and its filesystem fits.
+func TestGrownWhileCopied(t *testing.T) {
+	for name, test := range map[string]struct {
+		step string // of the catalog, at which the snapshot begins to grow
+		copy func(context.Context, *snapshots.Driver) error
+	}{
+		"clone": {"create", func(ctx context.Context, d *snapshots.Driver) error {
+			_, err := d.Clone(ctx, "copy", "work")
+			return err
+		}},
+		"rollback": {"reserve", func(ctx context.Context, d *snapshots.Driver) error {
+			_, err := d.Rollback(ctx, "work", "")
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := t.Context()
+			m := snapstest.NewFake(t)
+			c := m.Config()
+			var d *snapshots.Driver
+			var armed atomic.Bool
+			grown := make(chan error, 1)
+			c.Catalog.BeforeCommit = func(method string) error {
+				if method != test.step || !armed.CompareAndSwap(true, false) {
+					return nil
+				}
+				go func() { grown <- d.Resize(ctx, "work", 2*m.Options().BaseSize) }()
+				// Whoever works on the snapshot, growing it or copying it, has it now.
+				for {
+					short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+					_, err := d.Mounts(short, "work")
+					cancel()
+					if err != nil {
+						return nil
+					}
+				}
+			}
+			d, err := snapshots.CreatePool(ctx, c, m.Options())
+			require.NoError(t, err)
+			defer func() { require.NoError(t, d.DestroyPool(context.Background())) }()
+			_, err = d.Prepare(ctx, "work", "")
+			require.NoError(t, err)
+			armed.Store(true)
+			require.NoError(t, test.copy(ctx, d))
+			require.NoError(t, <-grown)
+			require.NoError(t, d.Walk(ctx, func(ctx context.Context, i snapshots.Info) error {
+				mount, err := d.Mounts(ctx, i.Key)
+				require.NoError(t, err)
+				v := m.Mount(t, mount)
+				assert.LessOrEqual(t, v.Size(), i.Size)
+				require.NoError(t, v.Unmount())
+				if i.Key == "work" {
+					assert.Equal(t, 2*m.Options().BaseSize, i.Size, "growing it was acknowledged")
+				}
+				return nil
+			}))
+		})
+	}
+}
+
+// Two snapshots that are rolled back to each other wait for each other, and not for ever.
+func TestRolledBackToEachOther(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	m := snapstest.NewFake(t)
+	d, err := snapshots.CreatePool(ctx, m.Config(), m.Options())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, d.DestroyPool(context.Background())) }()
+	for _, key := range []string{"left", "right"} {
+		_, err := d.Prepare(ctx, key, "")
+		require.NoError(t, err)
+	}
+	var both sync.WaitGroup
+	for _, keys := range [][2]string{{"left", "right"}, {"right", "left"}} {
+		both.Go(func() {
+			for range 50 {
+				_, err := d.Rollback(ctx, keys[0], keys[1])
+				assert.NoError(t, err)
+			}
+		})
+	}
+	both.Wait()
+	require.NoError(t, d.Drain(ctx))
 }
