@@ -1,12 +1,9 @@
 package crash_test
 
 import (
-	"context"
 	"flag"
 	"fmt"
-	"math"
-	"os"
-	"os/exec"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -30,13 +27,35 @@ var (
 
 const diskSize = 1 << 10 // MiB
 
+// oneTorn of so many power cuts is played a second time, with a part of what was being
+// written besides what was flushed.
+const oneTorn = 2
+
+// baseSizes are what mkfs can make of each filesystem, and little more.
+var baseSizes = map[string]uint64{"ext4": 64 << 20, "xfs": 320 << 20}
+
+// A trial is what is recorded, and how much of it is played.
+type trial struct {
+	filesystem string
+	sabotage   func(*metadata.Options) // of a driver that breaks the protocol; nil for none
+	points     int                     // of the recorded moments, 0 for all
+	rounds     int                     // random operations after the fixed ones
+	enough     int                     // violations after which it is over; 0 for never
+}
+
+// played is what came of a trial.
+type played struct {
+	points, recorded int
+	violations       []string
+}
+
 func (r *rig) config() snapshots.Config {
 	return snapshots.Config{Root: filepath.Join(r.mnt, "store")}
 }
 
 // record plays the workload on a disk whose writes are logged. The mark ack-N says
 // that N steps are acknowledged.
-func (r *rig) record(log loopback.Device, steps []step, config snapshots.Config) {
+func (r *rig) record(log loopback.Device, steps []step, what trial) {
 	r.t.Helper()
 	ctx := r.t.Context()
 	disk := r.disk("disk", diskSize)
@@ -49,8 +68,13 @@ func (r *rig) record(log loopback.Device, steps []step, config snapshots.Config)
 	}
 	r.run("mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", logged.Path())
 	r.mount(logged.Path())
+	config := r.config()
+	if what.sabotage != nil {
+		what.sabotage(&config.Catalog)
+	}
 	d, err := snapshots.CreatePool(ctx, config, snapshots.PoolOptions{
-		Name: "veneer-crash", DataSize: 256 << 20, MetadataSize: 8 << 20, BaseSize: 64 << 20,
+		Name: "veneer-crash", DataSize: 256 << 20, MetadataSize: 8 << 20,
+		Filesystem: what.filesystem, BaseSize: baseSizes[what.filesystem],
 	})
 	require.NoError(r.t, err)
 	mark("ack-0")
@@ -66,24 +90,16 @@ func (r *rig) record(log loopback.Device, steps []step, config snapshots.Config)
 	r.unmount()
 }
 
-// played is what came of the power cuts that were tried.
-type played struct {
-	tried, recorded, entries int
-	violations               []string
-	image                    *image
-}
-
-// play records the workload, with so many random operations at its end, and then cuts
-// the power at recorded flushes after the pool was made, as many as wanted, or all for 0,
-// until so many violations are found.
-func (r *rig) play(config snapshots.Config, wanted, rounds, enough int) (p played) {
+// play records a trial, and then cuts the power at the recorded moments after the pool
+// was made.
+func (r *rig) play(what trial) (p played) {
 	t := r.t
 	t.Helper()
 	log := r.disk("log", 8<<10)
 	defer r.detach(log)
-	p.image = r.makeImage()
-	steps := r.workload(p.image, rounds)
-	r.record(log, steps, config)
+	image := r.makeImage()
+	steps := r.workload(image, what)
+	r.record(log, steps, what)
 	logFile, err := open(log.Path)
 	require.NoError(t, err)
 	defer logFile.Close()
@@ -93,16 +109,16 @@ func (r *rig) play(config snapshots.Config, wanted, rounds, enough int) (p playe
 	first := slices.IndexFunc(entries, func(e logEntry) bool { return e.mark == "ack-0" })
 	last := slices.IndexFunc(entries, func(e logEntry) bool { return e.mark == "end" })
 	require.True(t, first > 0 && last > first, "the marks are in the log")
-	p.entries = last
-	distinct := distinctCuts(entries[:last])
+	entries = entries[:last]
+	distinct := distinctCuts(entries)
 	for n := first; n < last; n++ {
 		if distinct[n] {
 			p.recorded++
 		}
 	}
 	every := 1
-	if wanted > 0 {
-		every = max(1, p.recorded/wanted)
+	if what.points > 0 {
+		every = max(1, p.recorded/what.points)
 	}
 
 	target := r.disk("played", diskSize)
@@ -110,41 +126,45 @@ func (r *rig) play(config snapshots.Config, wanted, rounds, enough int) (p playe
 	disk, err := open(target.Path)
 	require.NoError(t, err)
 	defer disk.Close()
-	acked, seen := 0, 0
-	for n, e := range entries[:last] {
+	random := rand.New(rand.NewPCG(*seed, 1))
+	m := moment{next: &steps[0]}
+	seen, tried := 0, 0
+	try := func(n int, late []patch) {
+		p.points++
+		m.nth, m.late = p.points, late
+		if err := r.check(target, m); err != nil {
+			p.violations = append(p.violations, fmt.Sprintf("power cut at entry %d of %d with %d writes more, after step %d: %v", n, last, len(late), m.acked, err))
+		}
+	}
+	for n, e := range entries {
 		if strings.HasPrefix(e.mark, "ack-") {
-			acked, err = strconv.Atoi(e.mark[len("ack-"):])
+			acked, err := strconv.Atoi(e.mark[len("ack-"):])
 			require.NoError(t, err)
+			m = after(steps, acked, image)
 		}
 		require.NoError(t, e.apply(logFile, disk))
-		if n < first || !distinct[n] || len(p.violations) == enough {
+		if n < first || !distinct[n] || what.enough > 0 && len(p.violations) >= what.enough {
 			continue
 		}
 		if seen++; seen%every != 0 {
 			continue
 		}
 		require.NoError(t, disk.Sync())
-		p.tried++
-		before, next, img := world{}, (*step)(nil), (*image)(nil)
-		if acked > 0 {
-			before = steps[acked-1].after
-			if steps[acked-1].image {
-				img = p.image
+		try(n, nil)
+		if tried++; tried%oneTorn == 0 {
+			late, err := partOf(random, underWay(entries, n), logFile)
+			require.NoError(t, err)
+			if len(late) > 0 {
+				try(n, late)
 			}
 		}
-		if acked < len(steps) {
-			next = &steps[acked]
-		}
-		if err := r.check(target, before, next, img, p.tried); err != nil {
-			p.violations = append(p.violations, fmt.Sprintf("power cut at entry %d of %d, after step %d: %v", n, last, acked, err))
-		}
 	}
-	t.Logf("%d of %d power cuts played over %d operations and %d log entries: %d violations", p.tried, p.recorded, len(steps), last, len(p.violations))
+	t.Logf("%d power cuts played at %d of %d moments over %d operations and %d log entries: %d violations", p.points, tried, p.recorded, len(steps), last, len(p.violations))
 	return p
 }
 
-// distinctCuts says which entries are moments at which the disk is, or what is
-// acknowledged, another than at the one before.
+// distinctCuts says which entries are moments at which what is on the disk for sure, or
+// what is acknowledged, is another than at the one before.
 func distinctCuts(entries []logEntry) []bool {
 	cuts := make([]bool, len(entries))
 	changed := true
@@ -161,13 +181,21 @@ func distinctCuts(entries []logEntry) []bool {
 func TestPowerCuts(t *testing.T) {
 	row, end := resulttest.Begin(t, "power cut", *seed)
 	defer end()
-	r := newRig(t)
-	p := r.play(r.config(), *points, *rounds, math.MaxInt)
-	row.Points, row.Violations = p.tried, len(p.violations)
-	for _, v := range p.violations {
-		t.Error(v)
+	for _, what := range []trial{
+		{filesystem: "ext4", points: *points, rounds: *rounds},
+		{filesystem: "xfs", points: (*points + 4) / 5},
+	} {
+		t.Run(what.filesystem, func(t *testing.T) {
+			r := newRig(t)
+			p := r.play(what)
+			row.Points += p.points
+			row.Violations += len(p.violations)
+			for _, v := range p.violations {
+				t.Error(v)
+			}
+			require.GreaterOrEqual(t, p.points, min(p.recorded, what.points))
+		})
 	}
-	require.GreaterOrEqual(t, p.tried, min(p.recorded, *points))
 }
 
 // The negative controls: a driver that breaks the protocol has to be caught, or the
@@ -176,8 +204,8 @@ func TestPowerCutsWouldBeNoticed(t *testing.T) {
 	row, end := resulttest.Begin(t, "power cut, broken on purpose", *seed)
 	defer end()
 	for _, control := range []struct {
-		name  string
-		sabot func(*metadata.Options)
+		name     string
+		sabotage func(*metadata.Options)
 	}{
 		{"the catalog's fsync dropped", func(o *metadata.Options) { o.NoSync = true }},
 		{"the trash skipped", func(o *metadata.Options) { o.SkipTrash = true }},
@@ -185,136 +213,12 @@ func TestPowerCutsWouldBeNoticed(t *testing.T) {
 	} {
 		t.Run(control.name, func(t *testing.T) {
 			r := newRig(t)
-			broken := r.config()
-			control.sabot(&broken.Catalog)
-			p := r.play(broken, 150, 20, 1)
+			p := r.play(trial{filesystem: "ext4", sabotage: control.sabotage, points: 150, rounds: 20, enough: 1})
 			row.Controls++
-			row.Points += p.tried
+			row.Points += p.points
 			require.NotEmpty(t, p.violations)
 			row.Caught++
 			t.Logf("for instance: %s", p.violations[0])
 		})
 	}
-}
-
-// check starts a store on a copy of a disk, as the power left it.
-// img is the image that must be there. The filesystems and the files of the image are
-// looked through at every tenth.
-func (r *rig) check(disk loopback.Device, before world, next *step, img *image, nth int) (err error) {
-	ctx := context.Background()
-	cow := r.disk("cow", 512)
-	defer func() {
-		r.detach(cow)
-		require.NoError(r.t, os.Remove(filepath.Join(r.dir, "cow")))
-	}()
-	copied := r.activate("veneer-crash-copy", disk.Size, snapshotTarget(disk, cow))
-	defer r.remove(copied)
-	r.mount(copied.Path())
-	defer r.unmount()
-	d, err := snapshots.Open(ctx, r.config())
-	if err != nil {
-		r.takeApart()
-		return fmt.Errorf("the store does not start: %w", err)
-	}
-	defer func() {
-		if closing := d.Close(); err == nil {
-			err = closing
-		}
-		r.takeApart()
-	}()
-	now, err := look(ctx, d)
-	if err != nil {
-		return err
-	}
-	if !fits(now, before, next) {
-		under := "nothing"
-		if next != nil {
-			under = next.name
-		}
-		return fmt.Errorf("the store holds %v, where %v was acknowledged and %s under way", summary(now), summary(before), under)
-	}
-	if img != nil && nth%10 == 0 {
-		if err := img.whole(ctx, d); err != nil {
-			return err
-		}
-	}
-	if err := d.Drain(ctx); err != nil {
-		return err
-	}
-	info, err := d.Pool(ctx)
-	if err != nil {
-		return err
-	}
-	if info.Trash != 0 || len(info.Unknown) != 0 {
-		return fmt.Errorf("%d thin devices are left in the trash and %v belong to nobody", info.Trash, info.Unknown)
-	}
-	if _, err := d.Check(ctx); err != nil {
-		return err
-	}
-	if nth%20 == 0 {
-		if err := r.fsck(ctx, d); err != nil {
-			return err
-		}
-	}
-	if err := d.Deactivate(ctx); err != nil {
-		return err
-	}
-	r.run("thin_check", filepath.Join(r.mnt, "store/pool/veneer-crash.metadata"))
-	return nil
-}
-
-// takeApart removes what a store that did not start, or did not stop, left active.
-func (r *rig) takeApart() {
-	r.t.Helper()
-	for _, thins := range []bool{true, false} {
-		entries, err := r.dm.List("veneer-crash")
-		require.NoError(r.t, err)
-		for _, e := range entries {
-			if e.Name == "veneer-crash-copy" || thins != (e.Name != "veneer-crash") {
-				continue
-			}
-			n, err := devmapper.NewName(e.Name)
-			require.NoError(r.t, err)
-			require.NoError(r.t, r.dm.Remove(devmapper.ByName(n)))
-		}
-	}
-	for _, file := range []string{"data", "metadata"} {
-		devices, err := loopback.Find(filepath.Join(r.mnt, "store/pool/veneer-crash."+file))
-		if err != nil {
-			continue
-		}
-		for _, d := range devices {
-			r.detach(d)
-		}
-	}
-}
-
-// summary shortens contents for an error.
-func summary(w world) world {
-	short := world{}
-	for k, v := range w {
-		if len(v) > 24 {
-			v = fmt.Sprintf("%.8s... of %d bytes", v, len(v))
-		}
-		short[k] = v
-	}
-	return short
-}
-
-// fsck looks through the filesystem of every snapshot, none of which anybody has
-// mounted; its journal may be left to replay.
-func (r *rig) fsck(ctx context.Context, d *snapshots.Driver) error {
-	return d.Walk(ctx, func(ctx context.Context, i snapshots.Info) error {
-		if i.Kind == snapshots.KindCommitted {
-			return nil // its children show the same
-		}
-		m, err := d.Mounts(ctx, i.Key)
-		if err != nil {
-			return err
-		}
-		if out, err := exec.Command("e2fsck", "-fn", m.Source).CombinedOutput(); err != nil {
-			return fmt.Errorf("the filesystem of %q: %w: %s", i.Key, err, out)
-		}
-		return nil
-	})
 }

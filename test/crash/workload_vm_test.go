@@ -32,7 +32,7 @@ type step struct {
 
 // workload is a life of every verb. Each step's world is what its acknowledgement
 // promises.
-func (r *rig) workload(img *image, rounds int) []step {
+func (r *rig) workload(img *image, what trial) []step {
 	w := world{}
 	var steps []step
 	hasImage := false
@@ -88,7 +88,7 @@ func (r *rig) workload(img *image, rounds int) []step {
 		return err
 	})
 	add("resize", func(world) {}, func(ctx context.Context, d *snapshots.Driver) error {
-		return d.Resize(ctx, "c1", 128<<20)
+		return d.Resize(ctx, "c1", 2*baseSizes[what.filesystem])
 	})
 	add("view", func(w world) { w["v"] = w["L3"] }, func(ctx context.Context, d *snapshots.Driver) error {
 		_, err := d.View(ctx, "v", "L3")
@@ -114,7 +114,7 @@ func (r *rig) workload(img *image, rounds int) []step {
 	prepare("box", img.layers[2])
 	write("box", "in a container of an image")
 	commit("boxed", "box")
-	for _, s := range r.randomWork(*seed, rounds, w) {
+	for _, s := range r.randomWork(*seed, what.rounds, w) {
 		s.image = true
 		steps = append(steps, s)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"strings"
 )
@@ -27,7 +28,10 @@ type logEntry struct {
 	dataPos int64 // in the log
 }
 
-func (e logEntry) isCut() bool { return e.flags&(flagFlush|flagFUA) != 0 }
+// isCut says whether what the disk is known to hold, or what is acknowledged, may be
+// another after this entry. Writes come to the log when a flush has made them last, so
+// that at a mark the log is what was on the disk for sure when it was set.
+func (e logEntry) isCut() bool { return e.flags&(flagFlush|flagFUA|flagMark) != 0 }
 
 func (e logEntry) writes() bool { return e.flags&(flagDiscard|flagMark) == 0 && e.size > 0 }
 
@@ -69,10 +73,74 @@ func (e logEntry) apply(log, disk *os.File) error {
 	if !e.writes() {
 		return nil
 	}
-	data := make([]byte, e.size)
-	if _, err := io.ReadFull(io.NewSectionReader(log, e.dataPos, e.size), data); err != nil {
+	data, err := e.data(log)
+	if err != nil {
 		return err
 	}
-	_, err := disk.WriteAt(data, e.at)
+	_, err = disk.WriteAt(data, e.at)
 	return err
+}
+
+func (e logEntry) data(log *os.File) ([]byte, error) {
+	data := make([]byte, e.size)
+	_, err := io.ReadFull(io.NewSectionReader(log, e.dataPos, e.size), data)
+	return data, err
+}
+
+// underWay are the writes that a disk may have, or not, when the power is cut at entry
+// n: those that the next flush made last.
+func underWay(entries []logEntry, n int) (writes []logEntry) {
+	for _, e := range entries[n+1:] {
+		if e.mark != "" {
+			break
+		}
+		if e.writes() {
+			writes = append(writes, e)
+		}
+		if e.isCut() {
+			break
+		}
+	}
+	return writes
+}
+
+// A patch is bytes that reached a disk.
+type patch struct {
+	at   int64
+	data []byte
+}
+
+// partOf is what of some writes a disk kept: any of them, in any order, and of one only
+// the first sectors, because a disk promises no more than a sector at a time.
+func partOf(r *rand.Rand, writes []logEntry, log *os.File) (kept []patch, err error) {
+	for _, e := range writes {
+		if r.IntN(2) == 0 {
+			continue
+		}
+		data, err := e.data(log)
+		if err != nil {
+			return nil, err
+		}
+		kept = append(kept, patch{e.at, data})
+	}
+	if len(kept) > 0 {
+		torn := &kept[r.IntN(len(kept))]
+		torn.data = torn.data[:tear(torn.data, r.IntN(len(torn.data)/logSector)*logSector)]
+	}
+	return kept, nil
+}
+
+// tear says how much of a write arrives of which no more than n bytes may. The
+// superblock of ext4 takes two sectors, of which the second has the checksum of both,
+// and is not in the journal: ext4 counts on its block being written at once.
+func tear(data []byte, n int) int {
+	const (
+		block = 4096
+		magic = 0x438 // in the block
+	)
+	at := n / block * block
+	if b := data[at:]; len(b) > magic+1 && b[magic] == 0x53 && b[magic+1] == 0xef {
+		return at
+	}
+	return n
 }

@@ -1,0 +1,173 @@
+package crash_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/veneerdm/veneer/devmapper"
+	"github.com/veneerdm/veneer/loopback"
+	"github.com/veneerdm/veneer/snapshots"
+)
+
+// A moment is when the power is cut, and what has to be there then.
+type moment struct {
+	acked  int     // steps that were acknowledged
+	before world   // what they promised
+	next   *step   // which was perhaps under way; nil at the end
+	image  *image  // that has to be whole; nil for none
+	late   []patch // what reached the disk besides what was flushed
+	nth    int     // of the moments played, from 1
+}
+
+// after is the moment after so many steps.
+func after(steps []step, acked int, img *image) moment {
+	m := moment{acked: acked, before: world{}}
+	if acked > 0 {
+		m.before = steps[acked-1].after
+		if steps[acked-1].image {
+			m.image = img
+		}
+	}
+	if acked < len(steps) {
+		m.next = &steps[acked]
+	}
+	return m
+}
+
+// check starts a store on a copy of a disk, as the power left it. The filesystems and
+// the files of the image are looked through every so often: that takes longest.
+func (r *rig) check(disk loopback.Device, m moment) (err error) {
+	ctx := context.Background()
+	cow := r.disk("cow", 512)
+	defer func() {
+		r.detach(cow)
+		require.NoError(r.t, os.Remove(filepath.Join(r.dir, "cow")))
+	}()
+	copied := r.activate("veneer-crash-copy", disk.Size, snapshotTarget(disk, cow))
+	defer r.remove(copied)
+	if len(m.late) > 0 {
+		f, err := open(copied.Path())
+		require.NoError(r.t, err)
+		for _, p := range m.late {
+			_, err := f.WriteAt(p.data, p.at)
+			require.NoError(r.t, err)
+		}
+		require.NoError(r.t, f.Sync())
+		require.NoError(r.t, f.Close())
+	}
+	r.mount(copied.Path())
+	defer r.unmount()
+	d, err := snapshots.Open(ctx, r.config())
+	if err != nil {
+		r.takeApart()
+		return fmt.Errorf("the store does not start: %w", err)
+	}
+	defer func() {
+		if closing := d.Close(); err == nil {
+			err = closing
+		}
+		r.takeApart()
+	}()
+	now, err := look(ctx, d)
+	if err != nil {
+		return err
+	}
+	if !fits(now, m.before, m.next) {
+		under := "nothing"
+		if m.next != nil {
+			under = m.next.name
+		}
+		return fmt.Errorf("the store holds %v, where %v was acknowledged and %s under way", summary(now), summary(m.before), under)
+	}
+	if m.image != nil && m.nth%10 == 0 {
+		if err := m.image.whole(ctx, d); err != nil {
+			return err
+		}
+	}
+	if err := d.Drain(ctx); err != nil {
+		return err
+	}
+	info, err := d.Pool(ctx)
+	if err != nil {
+		return err
+	}
+	if info.Trash != 0 || len(info.Unknown) != 0 {
+		return fmt.Errorf("%d thin devices are left in the trash and %v belong to nobody", info.Trash, info.Unknown)
+	}
+	if _, err := d.Check(ctx); err != nil {
+		return err
+	}
+	if m.nth%20 == 0 {
+		if err := r.fsck(ctx, d); err != nil {
+			return err
+		}
+	}
+	if err := d.Deactivate(ctx); err != nil {
+		return err
+	}
+	r.run("thin_check", filepath.Join(r.mnt, "store/pool/veneer-crash.metadata"))
+	return nil
+}
+
+// takeApart removes what a store that did not start, or did not stop, left active.
+func (r *rig) takeApart() {
+	r.t.Helper()
+	for _, thins := range []bool{true, false} {
+		entries, err := r.dm.List("veneer-crash")
+		require.NoError(r.t, err)
+		for _, e := range entries {
+			if e.Name == "veneer-crash-copy" || thins != (e.Name != "veneer-crash") {
+				continue
+			}
+			n, err := devmapper.NewName(e.Name)
+			require.NoError(r.t, err)
+			require.NoError(r.t, r.dm.Remove(devmapper.ByName(n)))
+		}
+	}
+	for _, file := range []string{"data", "metadata"} {
+		devices, err := loopback.Find(filepath.Join(r.mnt, "store/pool/veneer-crash."+file))
+		if err != nil {
+			continue
+		}
+		for _, d := range devices {
+			r.detach(d)
+		}
+	}
+}
+
+// summary shortens contents for an error.
+func summary(w world) world {
+	short := world{}
+	for k, v := range w {
+		if len(v) > 24 {
+			v = fmt.Sprintf("%.8s... of %d bytes", v, len(v))
+		}
+		short[k] = v
+	}
+	return short
+}
+
+// fsck looks through the filesystem of every snapshot, none of which anybody has
+// mounted. Each was mounted since the power came back, so that its journal is replayed.
+func (r *rig) fsck(ctx context.Context, d *snapshots.Driver) error {
+	look := map[string][]string{"ext4": {"e2fsck", "-fn"}, "xfs": {"xfs_repair", "-n"}}
+	return d.Walk(ctx, func(ctx context.Context, i snapshots.Info) error {
+		if i.Kind == snapshots.KindCommitted {
+			return nil // its children show the same
+		}
+		m, err := d.Mounts(ctx, i.Key)
+		if err != nil {
+			return err
+		}
+		argv := append(look[i.Filesystem], m.Source)
+		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("the filesystem of %q: %w: %s", i.Key, err, out)
+		}
+		return nil
+	})
+}
