@@ -3,6 +3,7 @@ package snapshots
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
@@ -16,14 +17,44 @@ func (d *Driver) Usage(ctx context.Context, key string) (Usage, error) {
 	return u, failed("measure", key, err)
 }
 
-func (d *Driver) usage(ctx context.Context, key string) (Usage, error) {
+func (d *Driver) usage(ctx context.Context, key string) (u Usage, err error) {
 	if err := d.begin(ctx); err != nil {
-		return Usage{}, err
+		return u, err
 	}
-	s, err := d.get(key)
-	if err != nil {
-		return Usage{}, err
+	err = d.measured([]string{key}, func(records []metadata.Snapshot) error {
+		u, err = d.usageOf(ctx, records[0])
+		return err
+	})
+	return u, err
+}
+
+// measured has f look up in the pool's metadata what the records of some snapshots say.
+// Records are read first: a snapshot that was removed or rolled back since may have lost
+// its thin device, and then there is something newer to be said.
+func (d *Driver) measured(keys []string, f func([]metadata.Snapshot) error) error {
+	var before []dmthin.ThinID
+	for {
+		records := make([]metadata.Snapshot, len(keys))
+		thins := make([]dmthin.ThinID, len(keys))
+		for i, key := range keys {
+			s, err := d.get(key)
+			if err != nil {
+				return failed("measure", key, err)
+			}
+			records[i], thins[i] = s, s.Thin
+		}
+		err := f(records)
+		if !errors.Is(err, dmthin.ErrNoDevice) {
+			return err
+		}
+		if slices.Equal(thins, before) {
+			return classed{err, ErrInconsistent}
+		}
+		before = thins
 	}
+}
+
+func (d *Driver) usageOf(ctx context.Context, s metadata.Snapshot) (Usage, error) {
 	if s.Kind == metadata.View {
 		return Usage{}, nil
 	}
@@ -75,26 +106,21 @@ func (d *Driver) Freed(ctx context.Context, keys ...string) (uint64, error) {
 	if err := d.begin(ctx); err != nil {
 		return 0, err
 	}
-	var ids []dmthin.ThinID
-	for _, key := range keys {
-		s, err := d.get(key)
-		if err != nil {
-			return 0, failed("measure", key, err)
-		}
-		if s.OwnsThin() {
-			ids = append(ids, s.Thin)
-		}
-	}
-	if len(ids) == 0 {
-		return 0, nil
-	}
 	var freed dmthin.DataBlocks
-	err := d.pool.ReadMetadata(ctx, func(m *dmthin.Metadata) (err error) {
-		freed, err = m.Freed(ctx, ids...)
-		return err
+	err := d.measured(keys, func(records []metadata.Snapshot) error {
+		var ids []dmthin.ThinID
+		for _, s := range records {
+			if s.OwnsThin() {
+				ids = append(ids, s.Thin)
+			}
+		}
+		if len(ids) == 0 {
+			return nil
+		}
+		return d.pool.ReadMetadata(ctx, func(m *dmthin.Metadata) (err error) {
+			freed, err = m.Freed(ctx, ids...)
+			return err
+		})
 	})
-	if errors.Is(err, dmthin.ErrNoDevice) {
-		err = classed{err, ErrInconsistent}
-	}
 	return d.pool.BlocksToBytes(freed), translate(err)
 }
