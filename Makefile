@@ -48,6 +48,7 @@ test: setup vet test-host test-vm ## run every test: on the host with -race, the
 .PHONY: vet
 vet:
 	$(GO) vet ./...
+	$(GO) vet -tags sabotage ./metadata ./test/crash
 
 .PHONY: test-host
 test-host: ## run the tests that need no kernel of their own, with the race detector
@@ -57,6 +58,7 @@ test-host: ## run the tests that need no kernel of their own, with the race dete
 test-vm: bin/vm bin/veneer bin/containerd/containerd images ## run the tests that need dm-thin, natively or in a virtual machine
 	@test -n '$(VM_TESTS)' || { echo 'make: there are no tests in *_vm_test.go files'; exit 1; }
 	$(GO) test -count=1 -p 2 -timeout 15m -exec '$(VM) -leakcheck on' -run '^($(VM_TESTS))$$' $(VM_PACKAGES)
+	$(GO) test -count=1 -timeout 15m -exec '$(VM) -leakcheck on' -tags sabotage -run WouldBeNoticed ./test/crash
 
 .PHONY: test-docker
 test-docker: setup bin/vm bin/veneer bin/containerd/containerd bin/docker/dockerd images ## run Docker Engine on Veneer (it is built first, which takes minutes)
@@ -66,10 +68,11 @@ test-docker: setup bin/vm bin/veneer bin/containerd/containerd bin/docker/docker
 test-crash: bin/vm bin/veneer ## try every fault at every point, and print one table (SEED=n)
 	@rm -rf bin/results; mkdir -p bin/results bin/vmtest
 	@for p in test/crash test/metamorphic snapshots; do $(GO) test -c -o bin/vmtest/faults-$$(basename $$p).test ./$$p || exit 1; done
+	@$(GO) test -c -tags sabotage -o bin/vmtest/sabotage-crash.test ./test/crash
 	@echo 'two machines are at work; what they say is in bin/results'
-	@in_vm() { rows=$$1; folder=$$2; shift 2; (cd $$folder && VENEER_RESULTS=$(CURDIR)/bin/results/$$rows.rows '$(VM)' -timeout 27m -leakcheck on -out $(CURDIR)/bin/results -- $(CURDIR)/bin/vmtest/faults-$$(basename $$folder).test -test.timeout 0 -test.v "$$@" >$(CURDIR)/bin/results/$$rows.log 2>&1); }; \
-	{ in_vm 1-cuts test/crash -test.run PowerCuts -points 0 -rounds 240 -seed $(SEED); echo $$? >bin/results/1.status; } & \
-	{ in_vm 2-deaths test/crash -test.run 'Deaths|Disks|Full' -deaths 0 -windows 96 -seed $(SEED) && in_vm 3-lives test/metamorphic -test.run Kernel -lives 40 -seed $(SEED) && in_vm 4-damage snapshots -test.run 'Damaged|Lost|Hostile' && \
+	@in_vm() { rows=$$1; build=$$2; folder=$$3; shift 3; (cd $$folder && VENEER_RESULTS=$(CURDIR)/bin/results/$$rows.rows '$(VM)' -timeout 27m -leakcheck on -out $(CURDIR)/bin/results -- $(CURDIR)/bin/vmtest/$$build-$$(basename $$folder).test -test.timeout 0 -test.v "$$@" >$(CURDIR)/bin/results/$$rows.log 2>&1); }; \
+	{ in_vm 1-cuts faults test/crash -test.run PowerCuts -points 0 -rounds 240 -seed $(SEED) && in_vm 1-sabotage sabotage test/crash -test.run WouldBeNoticed -seed $(SEED); echo $$? >bin/results/1.status; } & \
+	{ in_vm 2-deaths faults test/crash -test.run 'Deaths|Disks|Full' -deaths 0 -windows 96 -seed $(SEED) && in_vm 3-lives faults test/metamorphic -test.run Kernel -lives 40 -seed $(SEED) && in_vm 4-damage faults snapshots -test.run 'Damaged|Lost|Hostile' && \
 	{ VENEER_RESULTS=$(CURDIR)/bin/results/5-host.rows $(GO) test -count 1 -v -run 'Fault|Death|Forgotten' ./snapshots -both-ways && \
 	VENEER_RESULTS=$(CURDIR)/bin/results/5-host.rows $(GO) test -count 1 -v -run 'Fault|Flipped|OnTheFake' ./metadata ./test/metamorphic; } >bin/results/5-host.log 2>&1; echo $$? >bin/results/2.status; } & \
 	wait
@@ -108,6 +111,7 @@ fuzz: ## fuzz each decoder for FUZZTIME (default 30s)
 .PHONY: lint
 lint: bin/golangci-lint ## check formatting, and look for mistakes with golangci-lint
 	bin/golangci-lint run ./...
+	bin/golangci-lint run --build-tags sabotage ./metadata ./test/crash
 
 .PHONY: clean
 clean: ## remove what was built; downloaded and made images stay in .cache

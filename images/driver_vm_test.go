@@ -23,8 +23,6 @@ var (
 	_ images.Tree      = (*snapshots.Tree)(nil)
 )
 
-func mount(_ context.Context, m snapshots.Mount) (images.Tree, error) { return m.Open() }
-
 func onTheKernel(t *testing.T, test func(t *testing.T, s *images.Store, d *snapshots.Driver)) {
 	t.Helper()
 	if os.Getenv("VENEER_VM") == "" {

@@ -46,12 +46,11 @@ type Options struct {
 	// BeforeCommit is asked before every transaction commits, with the name of the
 	// method; an error from it takes the transaction back. Tests inject faults.
 	BeforeCommit func(method string) error
-	// NoSync acknowledges before anything is on disk. It breaks every promise, and is
-	// how the tests of power cuts prove that they would notice.
+	// NoSync acknowledges before anything is on disk: it breaks every promise, for tests
+	// that cut no power or prove that they would notice.
 	NoSync bool
-	// SkipTrash forgets what is removed, and LateRecords acknowledges a new snapshot
-	// before it is recorded. They are there for the same reason.
-	SkipTrash, LateRecords bool
+	// Sabotage is empty, but for builds with the tag sabotage.
+	Sabotage Sabotage
 	// Now gives the time; nil is time.Now.
 	Now func() time.Time
 }
@@ -67,8 +66,7 @@ type Catalog struct {
 	index   *index
 	before  func(string) error
 	now     func() time.Time
-	late    *lateRecords // nil but in tests of the tests
-	skip    bool
+	mistakes
 }
 
 // Open opens the catalog in a file, or makes one. It does not wait for another
@@ -82,10 +80,7 @@ func Open(path string, o Options) (*Catalog, error) {
 	if err := verifyBefore(path, o); err != nil {
 		return nil, err
 	}
-	c := &Catalog{path: path, index: newIndex(), before: o.BeforeCommit, now: o.Now, skip: o.SkipTrash}
-	if o.LateRecords {
-		c.late = &lateRecords{}
-	}
+	c := &Catalog{path: path, index: newIndex(), before: o.BeforeCommit, now: o.Now, mistakes: mistakesOf(o.Sabotage)}
 	if c.now == nil {
 		c.now = time.Now
 	}

@@ -12,7 +12,7 @@ import (
 // joined; nil when all is well. Each thin id has one owner, parents are committed,
 // views own nothing, and the index says what the records do. Changes wait meanwhile.
 func (c *Catalog) Check() error {
-	if err := c.late.flush(c); err != nil {
+	if err := c.catchUp(c); err != nil {
 		return err
 	}
 	c.writing.Lock()

@@ -13,7 +13,7 @@ import (
 // update runs f in a transaction and commits it. bbolt's own Update would answer a
 // panic with a scan of the file in a goroutine, where the next one ends the process.
 func (c *Catalog) update(method string, f func(*txn) error) error {
-	if err := c.late.flush(c); err != nil {
+	if err := c.catchUp(c); err != nil {
 		return err
 	}
 	return c.transact(method, f)

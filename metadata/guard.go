@@ -67,7 +67,7 @@ func guarded(f func() error) (err error) {
 }
 
 func (c *Catalog) view(f func(*bolt.Tx) error) error {
-	if err := c.late.flush(c); err != nil {
+	if err := c.catchUp(c); err != nil {
 		return err
 	}
 	return guarded(func() error { return c.db.View(f) })

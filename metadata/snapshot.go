@@ -103,11 +103,7 @@ func (c *Catalog) Create(s Snapshot) (Snapshot, error) {
 		s.Updated = s.Created
 		return putSnapshot(tx, s)
 	}
-	record := c.update
-	if c.late != nil {
-		record = c.late.postpone(c)
-	}
-	err := record("create", create)
+	err := c.recorder(c)("create", create)
 	return s, err
 }
 

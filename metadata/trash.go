@@ -10,7 +10,7 @@ import (
 )
 
 func (c *Catalog) throwAway(tx *txn, id dmthin.ThinID, size uint64, was string) error {
-	if c.skip {
+	if c.skipsTrash() {
 		tx.then(func() { delete(tx.index.taken, id) })
 		return nil
 	}
