@@ -89,9 +89,10 @@ func growMounted(tree *Tree, m Mount) error {
 	if err := growIoctl(tree, xfsGeometryV1, geometry, m); err != nil {
 		return err
 	}
-	if order.Uint64(geometry[32:]) >= blocks {
-		return nil
-	}
+	// One that is as large already may have lost the power before the copies of its
+	// superblock were written, which are not in its journal: this writes them
+	// (xfs_growfs_data in fs/xfs/xfs_fsops.c).
+	blocks = max(blocks, order.Uint64(geometry[32:]))
 	// struct xfs_growfs_data: newblocks u64, imaxpct u32
 	in := append(order.AppendUint64(nil, blocks), geometry[28:32]...)
 	return growIoctl(tree, xfsGrowFSData, append(in, 0, 0, 0, 0), m)

@@ -17,6 +17,7 @@ import (
 // A moment is when the power is cut, and what has to be there then.
 type moment struct {
 	acked  int     // steps that were acknowledged
+	last   *step   // of them; nil for none
 	before world   // what they promised
 	next   *step   // which was perhaps under way; nil at the end
 	image  *image  // that has to be whole; nil for none
@@ -28,8 +29,9 @@ type moment struct {
 func after(steps []step, acked int, img *image) moment {
 	m := moment{acked: acked, before: world{}}
 	if acked > 0 {
-		m.before = steps[acked-1].after
-		if steps[acked-1].image {
+		m.last = &steps[acked-1]
+		m.before = m.last.after
+		if m.last.image {
 			m.image = img
 		}
 	}
@@ -102,7 +104,13 @@ func (r *rig) check(disk loopback.Device, m moment) (err error) {
 	if _, err := d.Check(ctx); err != nil {
 		return err
 	}
-	if m.nth%20 == 0 {
+	again := m.next != nil && m.next.halfway
+	if again {
+		if err := m.next.do(ctx, d); err != nil {
+			return fmt.Errorf("%s, again: %w", m.next.name, err)
+		}
+	}
+	if m.nth%20 == 0 || again || m.last != nil && m.last.halfway {
 		if err := r.fsck(ctx, d); err != nil {
 			return err
 		}

@@ -130,17 +130,23 @@ func partOf(r *rand.Rand, writes []logEntry, log *os.File) (kept []patch, err er
 	return kept, nil
 }
 
-// tear says how much of a write arrives of which no more than n bytes may. The
-// superblock of ext4 takes two sectors, of which the second has the checksum of both,
-// and is not in the journal: ext4 counts on its block being written at once.
+// tear says how much of a write arrives of which no more than n bytes may.
 func tear(data []byte, n int) int {
-	const (
-		block = 4096
-		magic = 0x438 // in the block
-	)
-	at := n / block * block
-	if b := data[at:]; len(b) > magic+1 && b[magic] == 0x53 && b[magic+1] == 0xef {
+	const block = 4096
+	if at := n / block * block; ext4CountsOn(data[at:]) {
 		return at
 	}
 	return n
+}
+
+// ext4CountsOn says whether a block is one that ext4 cannot do without, though it takes
+// several sectors, has one checksum and no copy in the journal: its superblock, and the
+// one that commits a transaction of its journal (struct ext4_super_block of
+// fs/ext4/ext4.h and commit_header of include/linux/jbd2.h). A disk that tears them
+// takes the filesystem with it, whatever is below.
+func ext4CountsOn(b []byte) bool {
+	at := func(offset int, bytes string) bool {
+		return len(b) >= offset+len(bytes) && string(b[offset:offset+len(bytes)]) == bytes
+	}
+	return at(0x438, "\x53\xef") || at(0, "\xc0\x3b\x39\x98\x00\x00\x00\x02")
 }
