@@ -66,6 +66,7 @@ type Catalog struct {
 	index   *index
 	before  func(string) error
 	now     func() time.Time
+	stamped time.Time // what stamp gave last; changed in transactions alone
 	mistakes
 }
 

@@ -32,9 +32,9 @@ func Example() {
 	defer func() { _ = c.Close() }()
 	s, err := c.Create(metadata.Snapshot{Key: "work", Kind: metadata.Active, Size: 1 << 30})
 	fmt.Println(s.Thin, s.State, err)
-	s, err = c.Commit("work", "layer", nil)
+	s, err = c.Commit(at(c, "work"), "layer", nil)
 	fmt.Println(s.Key, s.Kind, err)
-	_, err = c.Remove("layer")
+	_, err = c.Remove(at(c, "layer"))
 	trash, _ := c.Trash()
 	fmt.Println(err, len(trash), c.Check())
 	// Output:
@@ -62,9 +62,9 @@ func TestRulesOfTheCatalog(t *testing.T) {
 	assert.ErrorIs(t, active("b", "a"), metadata.ErrInvalid, "an active snapshot has no children")
 	assert.ErrorIs(t, active("b", "nobody"), metadata.ErrNotFound)
 	assert.ErrorIs(t, active("", ""), metadata.ErrInvalid)
-	_, err := c.Commit("a", "A", nil)
+	_, err := c.Commit(at(c, "a"), "A", nil)
 	require.NoError(t, err)
-	_, err = c.Commit("A", "B", nil)
+	_, err = c.Commit(at(c, "A"), "B", nil)
 	assert.ErrorIs(t, err, metadata.ErrInvalid)
 	require.NoError(t, active("b", "A"))
 	v, err := c.Create(metadata.Snapshot{Key: "v", Parent: "A", Kind: metadata.View, Size: 1})
@@ -72,13 +72,13 @@ func TestRulesOfTheCatalog(t *testing.T) {
 	a, err := c.Get("A")
 	require.NoError(t, err)
 	assert.Equal(t, a.Thin, v.Thin, "a view shows its parent's thin device")
-	_, err = c.Remove("A")
+	_, err = c.Remove(at(c, "A"))
 	assert.ErrorIs(t, err, metadata.ErrInUse)
 	assert.Equal(t, []string{"b", "v"}, c.Children("A"))
-	_, err = c.Commit("b", "A", nil)
+	_, err = c.Commit(at(c, "b"), "A", nil)
 	assert.ErrorIs(t, err, metadata.ErrExists)
 	for _, key := range []string{"b", "v", "A"} {
-		_, err = c.Remove(key)
+		_, err = c.Remove(at(c, key))
 		require.NoError(t, err)
 	}
 	trash, err := c.Trash()
@@ -87,7 +87,7 @@ func TestRulesOfTheCatalog(t *testing.T) {
 	require.NoError(t, c.Check())
 	require.NoError(t, c.Forget(trash[0].Thin, trash[1].Thin))
 	require.NoError(t, c.Check())
-	_, err = c.Remove("A")
+	_, err = c.Remove(at(c, "A"))
 	assert.ErrorIs(t, err, metadata.ErrNotFound)
 }
 
@@ -97,14 +97,14 @@ func TestReservedThinsAreInTheTrashUntilTheyAreTaken(t *testing.T) {
 	require.NoError(t, err)
 	id, err := c.Reserve(5, "rollback of a")
 	require.NoError(t, err)
-	got, err := c.ReplaceThin("a", id, 5)
+	got, err := c.ReplaceThin(at(c, "a"), id, 5)
 	require.NoError(t, err)
 	assert.Equal(t, id, got.Thin)
 	trash, err := c.Trash()
 	require.NoError(t, err)
 	require.Len(t, trash, 1)
 	assert.Equal(t, s.Thin, trash[0].Thin)
-	_, err = c.ReplaceThin("a", id, 5)
+	_, err = c.ReplaceThin(at(c, "a"), id, 5)
 	assert.ErrorIs(t, err, metadata.ErrInvalid)
 	id, err = c.Reserve(9, "template")
 	require.NoError(t, err)
@@ -194,10 +194,10 @@ func TestRandomOperationsKeepTheRules(t *testing.T) {
 				after = func() { model[key] = s }
 			case 2:
 				name := fmt.Sprint("c", r.IntN(40))
-				s, err = c.Commit(key, name, nil)
+				s, err = c.Commit(at(c, key), name, nil)
 				after = func() { delete(model, key); model[name] = s }
 			case 3:
-				_, err = c.Remove(key)
+				_, err = c.Remove(at(c, key))
 				after = func() { delete(model, key) }
 			case 4:
 				trash, terr := c.Trash()
@@ -238,7 +238,7 @@ func TestIDsAreNotUsedAgainSoon(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, seen[s.Thin])
 		seen[s.Thin] = true
-		_, err = c.Remove("a")
+		_, err = c.Remove(at(c, "a"))
 		require.NoError(t, err)
 		require.NoError(t, c.Forget(s.Thin))
 	}

@@ -25,7 +25,7 @@ func TestCheckBesideChanges(t *testing.T) {
 			}
 			s, err := c.Create(metadata.Snapshot{Key: "a", Kind: metadata.Active, Size: 1})
 			assert.NoError(t, err)
-			_, err = c.Remove("a")
+			_, err = c.Remove(at(c, "a"))
 			assert.NoError(t, err)
 			assert.NoError(t, c.Forget(s.Thin))
 		}

@@ -49,8 +49,8 @@ var changes = []change{
 		_, err := c.Create(metadata.Snapshot{Key: "new", Parent: "base", Kind: metadata.Active, Size: 1})
 		return err
 	}},
-	{"commit", func(c *metadata.Catalog) error { _, err := c.Commit("active", "done", nil); return err }},
-	{"remove", func(c *metadata.Catalog) error { _, err := c.Remove("active"); return err }},
+	{"commit", func(c *metadata.Catalog) error { _, err := c.Commit(at(c, "active"), "done", nil); return err }},
+	{"remove", func(c *metadata.Catalog) error { _, err := c.Remove(at(c, "active")); return err }},
 	{"large record", func(c *metadata.Catalog) error { // over several pages, and the file grows
 		return c.PutImage(metadata.Image{Name: "large", Record: []byte(`"` + strings.Repeat("x", 100_000) + `"`)})
 	}},
@@ -69,7 +69,7 @@ func catalogOf(t *testing.T, path string, pageSize int) []byte {
 		_, err := c.Create(metadata.Snapshot{Key: key, Kind: metadata.Active, Size: 1})
 		require.NoError(t, err)
 	}
-	_, err = c.Commit("tmp", "base", nil)
+	_, err = c.Commit(at(c, "tmp"), "base", nil)
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
 	whole, err := os.ReadFile(path)

@@ -33,7 +33,7 @@ func aCatalog(t testing.TB) []byte {
 		key := fmt.Sprint("layer ", i)
 		_, err := c.Create(metadata.Snapshot{Key: key + " work", Parent: parent, Kind: metadata.Active, Size: 1, Labels: map[string]string{"a": "b"}})
 		require.NoError(t, err)
-		_, err = c.Commit(key+" work", key, nil)
+		_, err = c.Commit(at(c, key+" work"), key, nil)
 		require.NoError(t, err)
 		if i%3 == 0 {
 			parent = key
@@ -41,7 +41,7 @@ func aCatalog(t testing.TB) []byte {
 	}
 	_, err = c.Create(metadata.Snapshot{Key: "view", Parent: parent, Kind: metadata.View, Size: 1})
 	require.NoError(t, err)
-	_, err = c.Remove("layer 59")
+	_, err = c.Remove(at(c, "layer 59"))
 	require.NoError(t, err)
 	require.NoError(t, c.PutImage(metadata.Image{Name: "nginx", Record: bytes.Repeat([]byte("image"), 2000)}))
 	require.NoError(t, c.Close())
@@ -141,7 +141,7 @@ func TestPagesThatCannotBeReadAreErrors(t *testing.T) {
 	require.NoError(t, os.Truncate(path, 8192))
 	_, err = c.Snapshots()
 	require.ErrorIs(t, err, metadata.ErrCorrupt)
-	_, err = c.Remove("view")
+	_, err = c.Remove(at(c, "view"))
 	require.ErrorIs(t, err, metadata.ErrCorrupt)
 	require.NoError(t, c.Close())
 }

@@ -63,8 +63,8 @@ func FuzzSealedRecord(f *testing.F) {
 		}
 		for _, change := range []func() error{
 			func() error { _, err := c.Get(string(key)); return err },
-			func() error { _, err := c.Commit(string(key), "done", nil); return err },
-			func() error { _, err := c.Remove(string(key)); return err },
+			func() error { _, err := c.Commit(at(c, string(key)), "done", nil); return err },
+			func() error { _, err := c.Remove(at(c, string(key))); return err },
 			func() error { return c.RemoveTemplate(string(key)) },
 			c.ReleaseAll,
 			func() error {

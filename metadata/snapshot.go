@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"fmt"
+	"time"
 	"unicode/utf8"
 
 	bolt "go.etcd.io/bbolt"
@@ -98,33 +99,57 @@ func (c *Catalog) Create(s Snapshot) (Snapshot, error) {
 				return err
 			}
 		}
-		s.State = Creating
-		s.Created = c.now().UTC()
+		if s.State = Creating; s.Created.IsZero() {
+			s.Created = c.stamp()
+		}
 		s.Updated = s.Created
 		return putSnapshot(tx, s)
 	}
+	s.Created = time.Time{}
 	err := c.recorder(c)("create", create)
 	return s, err
 }
 
-// Commit turns an active snapshot into a committed one with another key. change may
-// set what else the record shall say.
-func (c *Catalog) Commit(key, name string, change func(*Snapshot)) (Snapshot, error) {
-	return c.commit(key, name, nil, change)
+// stamp gives the time of making a snapshot, in a transaction. No two are the same, so
+// that it tells a snapshot from a later one with the same key.
+func (c *Catalog) stamp() time.Time {
+	t := c.now().UTC()
+	if !t.After(c.stamped) {
+		t = c.stamped.Add(1)
+	}
+	c.stamped = t
+	return t
+}
+
+// again reads the record of a snapshot that was read before. It is ErrNotFound when the
+// snapshot has gone since, even if another one has its key.
+func again(tx *txn, was Snapshot) (Snapshot, error) {
+	s, err := getSnapshot(tx.Tx, was.Key)
+	if err == nil && !s.Created.Equal(was.Created) {
+		err = fmt.Errorf("%w: snapshot %q, which was removed; another one has its name", ErrNotFound, was.Key)
+	}
+	return s, err
+}
+
+// Commit turns an active snapshot, as it was read, into a committed one with another
+// key. change may set what else the record shall say.
+func (c *Catalog) Commit(was Snapshot, name string, change func(*Snapshot)) (Snapshot, error) {
+	return c.commit(was, name, nil, change)
 }
 
 // CommitCopy is Commit with another thin device, which Reserve had put into the
 // trash; the one that the snapshot had goes there instead.
-func (c *Catalog) CommitCopy(key, name string, fresh dmthin.ThinID, change func(*Snapshot)) (Snapshot, error) {
-	return c.commit(key, name, &fresh, change)
+func (c *Catalog) CommitCopy(was Snapshot, name string, fresh dmthin.ThinID, change func(*Snapshot)) (Snapshot, error) {
+	return c.commit(was, name, &fresh, change)
 }
 
-func (c *Catalog) commit(key, name string, fresh *dmthin.ThinID, change func(*Snapshot)) (s Snapshot, err error) {
+func (c *Catalog) commit(was Snapshot, name string, fresh *dmthin.ThinID, change func(*Snapshot)) (s Snapshot, err error) {
+	key := was.Key
 	if err := validKey(name); err != nil {
 		return s, err
 	}
 	err = c.update("commit", func(tx *txn) error {
-		if s, err = getSnapshot(tx.Tx, key); err != nil {
+		if s, err = again(tx, was); err != nil {
 			return err
 		}
 		if s.Kind != Active {
@@ -148,7 +173,7 @@ func (c *Catalog) commit(key, name string, fresh *dmthin.ThinID, change func(*Sn
 			s.Thin = *fresh
 		}
 		// It is a new snapshot: as such it was made now.
-		s.Key, s.Kind, s.State, s.Created = name, Committed, Ready, c.now().UTC()
+		s.Key, s.Kind, s.State, s.Created = name, Committed, Ready, c.stamp()
 		s.Updated = s.Created
 		if change != nil {
 			change(&s)
@@ -160,9 +185,9 @@ func (c *Catalog) commit(key, name string, fresh *dmthin.ThinID, change func(*Sn
 
 // Update changes what may change in a snapshot's record: labels, size, state and
 // what it adds.
-func (c *Catalog) Update(key string, change func(*Snapshot) error) (s Snapshot, err error) {
+func (c *Catalog) Update(was Snapshot, change func(*Snapshot) error) (s Snapshot, err error) {
 	err = c.update("update", func(tx *txn) error {
-		if s, err = getSnapshot(tx.Tx, key); err != nil {
+		if s, err = again(tx, was); err != nil {
 			return err
 		}
 		fixed := s
@@ -170,7 +195,7 @@ func (c *Catalog) Update(key string, change func(*Snapshot) error) (s Snapshot, 
 			return err
 		}
 		if s.Key != fixed.Key || s.Parent != fixed.Parent || s.Kind != fixed.Kind || s.Thin != fixed.Thin {
-			return fmt.Errorf("%w: key, parent, kind and thin id of %q do not change", ErrInvalid, key)
+			return fmt.Errorf("%w: key, parent, kind and thin id of %q do not change", ErrInvalid, was.Key)
 		}
 		s.Updated = c.now().UTC()
 		return putSnapshot(tx, s)
@@ -180,9 +205,10 @@ func (c *Catalog) Update(key string, change func(*Snapshot) error) (s Snapshot, 
 
 // Remove drops a snapshot's record; its thin device, if it has one, goes to the
 // trash. A snapshot with children is ErrInUse.
-func (c *Catalog) Remove(key string) (s Snapshot, err error) {
+func (c *Catalog) Remove(was Snapshot) (s Snapshot, err error) {
+	key := was.Key
 	err = c.update("remove", func(tx *txn) error {
-		if s, err = getSnapshot(tx.Tx, key); err != nil {
+		if s, err = again(tx, was); err != nil {
 			return err
 		}
 		if tx.index.hasChildren(key) {
@@ -202,9 +228,10 @@ func (c *Catalog) Remove(key string) (s Snapshot, err error) {
 
 // ReplaceThin gives an active snapshot another thin device, which Reserve had put
 // into the trash, and puts the one it had there instead.
-func (c *Catalog) ReplaceThin(key string, fresh dmthin.ThinID, size uint64) (s Snapshot, err error) {
+func (c *Catalog) ReplaceThin(was Snapshot, fresh dmthin.ThinID, size uint64) (s Snapshot, err error) {
+	key := was.Key
 	err = c.update("replace thin", func(tx *txn) error {
-		if s, err = getSnapshot(tx.Tx, key); err != nil {
+		if s, err = again(tx, was); err != nil {
 			return err
 		}
 		if s.Kind != Active {

@@ -47,7 +47,14 @@ func (d *Driver) clone(ctx context.Context, key, original string, o settings) (M
 	if err != nil {
 		return Mount{}, err
 	}
-	err = d.pool.CreateSnapshot(s.Thin, from.Thin)
+	// As long as the original is there, the parent that the clone has got is its own.
+	now, err := d.get(original)
+	if err == nil && !now.Created.Equal(from.Created) {
+		err = fmt.Errorf("%w: snapshot %q, which was removed; another one has its name", ErrNotFound, original)
+	}
+	if err == nil {
+		err = d.pool.CreateSnapshot(s.Thin, from.Thin)
+	}
 	m := d.mount(s)
 	if err == nil {
 		d.clock.Add(1)
@@ -98,7 +105,7 @@ func (d *Driver) rollback(ctx context.Context, key, to string) (Mount, error) {
 		err = d.host.Grow(ctx, d.mount(rolled))
 	}
 	if err == nil {
-		rolled, err = d.catalog.ReplaceThin(key, fresh, size)
+		rolled, err = d.catalog.ReplaceThin(s, fresh, size)
 	}
 	if err != nil {
 		return Mount{}, d.giveUp(fresh, err)

@@ -62,7 +62,7 @@ func (d *Driver) commit(ctx context.Context, name, key string, o settings) error
 	if err != nil {
 		return err
 	}
-	_, err = d.catalog.Commit(key, name, change)
+	_, err = d.catalog.Commit(s, name, change)
 	return err
 }
 
@@ -82,7 +82,7 @@ func (d *Driver) commitCopy(ctx context.Context, name string, s metadata.Snapsho
 		err = d.replayLog(ctx, s, fresh)
 	}
 	if err == nil {
-		_, err = d.catalog.CommitCopy(s.Key, name, fresh, change)
+		_, err = d.catalog.CommitCopy(s, name, fresh, change)
 	}
 	if err != nil {
 		return d.giveUp(fresh, err)

@@ -112,7 +112,7 @@ func (d *Driver) cure(t truths) cure {
 			}}
 		}
 		return cure{"drop its record: what it held is lost", func() error {
-			if _, err := d.catalog.Remove(t.key); err != nil {
+			if err := d.dropRecord(t.key); err != nil {
 				return err
 			}
 			return d.catalog.Forget(t.id)

@@ -156,3 +156,41 @@ func TestRolledBackToEachOther(t *testing.T) {
 	both.Wait()
 	require.NoError(t, d.Drain(ctx))
 }
+
+// A snapshot that is removed while it is committed, and another one that is made with
+// its key: the other one stays as it is.
+func TestMadeAnewWhileCommitted(t *testing.T) {
+	ctx := t.Context()
+	m := snapstest.NewFake(t)
+	c := m.Config()
+	disk := &slowDisk{Host: c.Host, flushing: make(chan struct{}), end: make(chan struct{})}
+	c.Host = disk
+	d, err := snapshots.CreatePool(ctx, c, m.Options())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, d.DestroyPool(context.Background())) }()
+	_, err = d.Prepare(ctx, "work", "")
+	require.NoError(t, err)
+
+	disk.slow.Store(true)
+	committed := make(chan error, 1)
+	go func() { committed <- d.Commit(ctx, "layer", "work") }()
+	<-disk.flushing
+	require.NoError(t, d.Remove(ctx, "work"))
+	mount, err := d.Prepare(ctx, "work", "")
+	require.NoError(t, err)
+	v := m.Mount(t, mount)
+	require.NoError(t, v.Put("a", "new"))
+	require.NoError(t, v.Unmount())
+	disk.end <- struct{}{}
+	require.ErrorIs(t, <-committed, snapshots.ErrNotFound)
+	_, err = d.Stat(ctx, "layer")
+	require.ErrorIs(t, err, snapshots.ErrNotFound)
+	require.NoError(t, d.Drain(ctx))
+	mount, err = d.Mounts(ctx, "work")
+	require.NoError(t, err)
+	v = m.Mount(t, mount)
+	content, err := v.Get("a")
+	require.NoError(t, err)
+	assert.Equal(t, "new", content)
+	require.NoError(t, v.Unmount())
+}

@@ -70,10 +70,9 @@ func (d *Driver) SetLabels(ctx context.Context, key string, change func(map[stri
 	if err := d.begin(ctx); err != nil {
 		return Info{}, failed("label", key, err)
 	}
-	_, err := d.get(key)
-	var s metadata.Snapshot
+	s, err := d.get(key)
 	if err == nil {
-		s, err = d.catalog.Update(key, func(s *metadata.Snapshot) (err error) {
+		s, err = d.catalog.Update(s, func(s *metadata.Snapshot) (err error) {
 			s.Labels, err = change(s.Labels)
 			return err
 		})

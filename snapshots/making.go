@@ -103,7 +103,7 @@ func (d *Driver) takeBack(key string) error {
 	if !failed {
 		return nil
 	}
-	if _, err := d.catalog.Remove(key); err != nil && !errors.Is(err, metadata.ErrNotFound) {
+	if _, err := d.catalog.Remove(s); err != nil && !errors.Is(err, metadata.ErrNotFound) {
 		return err
 	}
 	u.mu.Lock()

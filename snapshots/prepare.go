@@ -62,7 +62,10 @@ func (d *Driver) prepare(ctx context.Context, key, parent string, o settings) (M
 	if err != nil {
 		return Mount{}, err
 	}
-	err = d.pool.CreateSnapshotOfIdle(s.Thin, from.thin)
+	err = d.unchanged(parent, from)
+	if err == nil {
+		err = d.pool.CreateSnapshotOfIdle(s.Thin, from.thin)
+	}
 	if err == nil {
 		d.clock.Add(1)
 		_, err = d.pool.ActivateThin(s.Thin, s.Size, devmapper.ReadWrite)
@@ -104,6 +107,19 @@ func (d *Driver) source(ctx context.Context, parent string) (source, error) {
 	return source{thin: p.Thin, size: p.Size, filesystem: p.Filesystem}, nil
 }
 
+// unchanged says whether a parent, which is there to stay once it has a child, is the
+// one that was looked at before: it may have been removed, and made anew, in between.
+func (d *Driver) unchanged(parent string, from source) error {
+	if parent == "" {
+		return nil // templates stay
+	}
+	p, err := d.catalog.Get(parent)
+	if err == nil && p.Thin != from.thin {
+		err = fmt.Errorf("%w: parent %q, which was removed; another one has its name", ErrNotFound, parent)
+	}
+	return err
+}
+
 // View shows a committed snapshot read-only: the parent's own thin device is
 // activated, no other is made. Without a parent it shows an empty filesystem.
 func (d *Driver) View(ctx context.Context, key, parent string, opts ...Option) (Mount, error) {
@@ -130,6 +146,9 @@ func (d *Driver) view(ctx context.Context, key, parent string, o settings) (Moun
 	})
 	if err != nil {
 		return Mount{}, err
+	}
+	if err := d.unchanged(parent, from); err != nil {
+		return Mount{}, d.undo(s, err)
 	}
 	unlock, err := d.thins.Lock(ctx, s.Thin)
 	if err != nil {

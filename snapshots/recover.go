@@ -212,7 +212,7 @@ func (d *Driver) reconcile(ctx context.Context) error {
 		switch t.action() {
 		case rollBack:
 			log.WithField("key", t.key).Warn("snapshot was never finished and is dropped")
-			if _, err := d.catalog.Remove(t.key); err != nil {
+			if err := d.dropRecord(t.key); err != nil {
 				return translate(err)
 			}
 			gone = append(gone, t.id)
@@ -236,6 +236,14 @@ func (d *Driver) reconcile(ctx context.Context) error {
 		return translate(d.catalog.Forget(gone...))
 	}
 	return nil
+}
+
+func (d *Driver) dropRecord(key string) error {
+	s, err := d.catalog.Get(key)
+	if err == nil {
+		_, err = d.catalog.Remove(s)
+	}
+	return err
 }
 
 // explainMissing tells a missing catalog from a lost one: devices that are active

@@ -14,15 +14,15 @@ func (d *Driver) Remove(ctx context.Context, key string) error {
 	if err := d.begin(ctx); err != nil {
 		return failed("remove", key, err)
 	}
-	_, err := d.get(key)
-	var s metadata.Snapshot
+	was, err := d.get(key)
+	s := was
 	if err == nil {
-		s, err = d.catalog.Remove(key)
+		s, err = d.catalog.Remove(was)
 	}
 	if errors.Is(err, metadata.ErrInUse) && d.unfinished.failures() {
 		// What is in the way may be nothing that anybody can see.
 		d.takeBackAll()
-		s, err = d.catalog.Remove(key)
+		s, err = d.catalog.Remove(was)
 	}
 	if err != nil {
 		return failed("remove", key, err)

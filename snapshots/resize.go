@@ -36,7 +36,7 @@ func (d *Driver) resize(ctx context.Context, key string, bytes uint64) error {
 	}
 	// The record first: a device larger than its filesystem mounts, a filesystem
 	// larger than its device does not.
-	s, err = d.catalog.Update(key, func(s *metadata.Snapshot) error {
+	s, err = d.catalog.Update(s, func(s *metadata.Snapshot) error {
 		s.Size = max(s.Size, size)
 		return nil
 	})
