@@ -26,3 +26,16 @@ func TestLivesOnTheKernel(t *testing.T) {
 		judge(t, all, wrong, func(l lived) bool { return play(t, snapstest.NewReal(t, "ext4"), l) != "" })
 	}
 }
+
+func TestCrossingLivesOnTheKernel(t *testing.T) {
+	if os.Getenv("VENEER_VM") == "" {
+		t.Skip("needs the VM: make test-vm")
+	}
+	const goroutines, length = 4, 40
+	row, end := resulttest.Begin(t, "crossing lives on the kernel", *seed)
+	defer end()
+	for n := range *lives {
+		cross(t, snapstest.NewReal(t, "ext4"), *seed+uint64(n), goroutines, length)
+		row.Points += goroutines * length
+	}
+}
