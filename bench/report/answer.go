@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"slices"
 	"sort"
 	"strings"
 
@@ -89,31 +88,45 @@ func onAxis(rows []bench.Row) (kept []bench.Row) {
 	return kept
 }
 
-// cross finds the size from which on one side is the better one, and says so.
+// cross finds the size from which on one side is the better one, and says so. Sizes with
+// too few samples say nothing.
 func cross(rows []bench.Row, block, file string) string {
-	from := len(rows)
-	for i, row := range slices.Backward(rows) {
+	var few []string
+	var better []bool
+	var sizes []string
+	for _, row := range rows {
 		a, ok1 := of(row, file)
 		b, ok2 := of(row, block)
-		if !ok1 || !ok2 {
-			break
-		}
 		c := stats.Compare(a.Raw, b.Raw)
-		if c.Verdict == stats.Few {
-			return "There are too few samples to say where they cross."
+		switch {
+		case !ok1 || !ok2:
+			better, sizes = append(better, false), append(sizes, row.Case)
+		case c.Verdict == stats.Few:
+			few = append(few, row.Case)
+		default:
+			better, sizes = append(better, c.Verdict == stats.Different && c.Ratio < 1), append(sizes, row.Case)
 		}
-		if c.Verdict != stats.Different || c.Ratio >= 1 {
-			break
-		}
-		from = i
 	}
-	switch {
-	case from == len(rows):
-		return fmt.Sprintf("At no size do the samples show %s to be the better one.", block)
-	case from == 0:
-		return fmt.Sprintf("At every size measured, %s is the better one.", block)
+	if len(better) == 0 {
+		return "There are too few samples to say where they cross."
 	}
-	return fmt.Sprintf("From %s on, %s is the better one.", rows[from].Case, block)
+	from := len(better)
+	for from > 0 && better[from-1] {
+		from--
+	}
+	var text string
+	switch from {
+	case len(better):
+		text = fmt.Sprintf("At no size do the samples show %s to be the better one", block)
+	case 0:
+		text = fmt.Sprintf("At every size measured, %s is the better one", block)
+	default:
+		text = fmt.Sprintf("From %s on, %s is the better one", sizes[from], block)
+	}
+	if len(few) > 0 {
+		text += "; of " + strings.Join(few, ", ") + " there are too few samples"
+	}
+	return text + "."
 }
 
 // duel compares the first block backend with the first that copies files.
@@ -138,7 +151,6 @@ func duel(r *bench.Result, s bench.Asked, m bench.Metric) string {
 		}
 		switch {
 		case c.Verdict == stats.Few:
-			return ""
 		case c.Verdict != stats.Different:
 			open++
 		case ratio < 1:

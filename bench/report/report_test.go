@@ -53,6 +53,30 @@ func TestVerdictSaysWhenItCannotTell(t *testing.T) {
 	assert.Equal(t, "too noisy to tell", report.Verdict(r.Rows("first-write", bench.Time)[0]))
 }
 
+// A size that was measured too rarely does not keep the others from saying where the
+// curves cross.
+func TestCrossingWithTooFewSamples(t *testing.T) {
+	r := made(1)
+	says := func() string {
+		var out strings.Builder
+		require.NoError(t, report.Table(&out, r, report.TableOptions{}))
+		return out.String()
+	}
+	few := func(name string) {
+		for i, c := range r.Cells {
+			if c.Scenario == "first-write" && c.Case == name {
+				r.Cells[i].Metrics["time"] = bench.Summarise(c.Metrics["time"].Raw[:1])
+			}
+		}
+	}
+	few("16 MiB")
+	assert.Contains(t, says(), "From 1 MiB on, thin is the better one; of 16 MiB there are too few samples.")
+	for _, name := range []string{"4 KiB", "64 KiB", "1 MiB"} {
+		few(name)
+	}
+	assert.Contains(t, says(), "There are too few samples to say where they cross.")
+}
+
 func TestCompare(t *testing.T) {
 	old, now := made(1), made(100)
 	for i := range now.Cells {
