@@ -2,6 +2,7 @@ package crash_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,6 +17,8 @@ import (
 
 // A moment is when the power is cut, and what has to be there then.
 type moment struct {
+	// create makes the pool, which is not acknowledged yet; nil when it is.
+	create func(context.Context) (*snapshots.Driver, error)
 	acked  int     // steps that were acknowledged
 	last   *step   // of them; nil for none
 	before world   // what they promised
@@ -65,6 +68,9 @@ func (r *rig) check(disk loopback.Device, m moment) (err error) {
 	r.mount(copied.Path())
 	defer r.unmount()
 	d, err := snapshots.Open(ctx, r.config())
+	if m.create != nil && errors.Is(err, snapshots.ErrNotFound) {
+		d, err = m.create(ctx)
+	}
 	if err != nil {
 		r.takeApart()
 		return fmt.Errorf("the store does not start: %w", err)

@@ -1,6 +1,7 @@
 package crash_test
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -53,8 +54,15 @@ func (r *rig) config() snapshots.Config {
 	return snapshots.Config{Root: filepath.Join(r.mnt, "store")}
 }
 
+func (t trial) pool() snapshots.PoolOptions {
+	return snapshots.PoolOptions{
+		Name: "veneer-crash", DataSize: 256 << 20, MetadataSize: 8 << 20,
+		Filesystem: t.filesystem, BaseSize: baseSizes[t.filesystem],
+	}
+}
+
 // record plays the workload on a disk whose writes are logged. The mark ack-N says
-// that N steps are acknowledged.
+// that N steps are acknowledged, and begin that there is no pool yet.
 func (r *rig) record(log loopback.Device, steps []step, what trial) {
 	r.t.Helper()
 	ctx := r.t.Context()
@@ -72,10 +80,8 @@ func (r *rig) record(log loopback.Device, steps []step, what trial) {
 	if what.sabotage != nil {
 		what.sabotage(&config.Catalog)
 	}
-	d, err := snapshots.CreatePool(ctx, config, snapshots.PoolOptions{
-		Name: "veneer-crash", DataSize: 256 << 20, MetadataSize: 8 << 20,
-		Filesystem: what.filesystem, BaseSize: baseSizes[what.filesystem],
-	})
+	mark("begin")
+	d, err := snapshots.CreatePool(ctx, config, what.pool())
 	require.NoError(r.t, err)
 	mark("ack-0")
 	for i, step := range steps {
@@ -90,8 +96,7 @@ func (r *rig) record(log loopback.Device, steps []step, what trial) {
 	r.unmount()
 }
 
-// play records a trial, and then cuts the power at the recorded moments after the pool
-// was made.
+// play records a trial, and then cuts the power at the recorded moments.
 func (r *rig) play(what trial) (p played) {
 	t := r.t
 	t.Helper()
@@ -106,7 +111,7 @@ func (r *rig) play(what trial) (p played) {
 	entries, err := readLog(logFile)
 	require.NoError(t, err)
 
-	first := slices.IndexFunc(entries, func(e logEntry) bool { return e.mark == "ack-0" })
+	first := slices.IndexFunc(entries, func(e logEntry) bool { return e.mark == "begin" })
 	last := slices.IndexFunc(entries, func(e logEntry) bool { return e.mark == "end" })
 	require.True(t, first > 0 && last > first, "the marks are in the log")
 	entries = entries[:last]
@@ -127,7 +132,9 @@ func (r *rig) play(what trial) (p played) {
 	require.NoError(t, err)
 	defer disk.Close()
 	random := rand.New(rand.NewPCG(*seed, 1))
-	m := moment{next: &steps[0]}
+	m := moment{create: func(ctx context.Context) (*snapshots.Driver, error) {
+		return snapshots.CreatePool(ctx, r.config(), what.pool())
+	}}
 	seen, tried := 0, 0
 	try := func(n int, late []patch) {
 		p.points++
