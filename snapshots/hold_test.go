@@ -29,24 +29,31 @@ func (s *slowDisk) Settle(ctx context.Context, m snapshots.Mount) (bool, error) 
 	return s.Host.Settle(ctx, m)
 }
 
+// committing is a store whose snapshot "work" is being committed as "layer": the disk
+// flushes until it is told to end, and then the commit answers.
+func committing(t *testing.T) (m *snapstest.Fake, d *snapshots.Driver, disk *slowDisk, committed <-chan error) {
+	t.Helper()
+	m = snapstest.NewFake(t)
+	c := m.Config()
+	disk = &slowDisk{Host: c.Host, flushing: make(chan struct{}), end: make(chan struct{})}
+	c.Host = disk
+	d, err := snapshots.CreatePool(t.Context(), c, m.Options())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.DestroyPool(context.Background())) })
+	_, err = d.Prepare(t.Context(), "work", "")
+	require.NoError(t, err)
+	disk.slow.Store(true)
+	answer := make(chan error, 1)
+	go func() { answer <- d.Commit(t.Context(), "layer", "work") }()
+	<-disk.flushing
+	return m, d, disk, answer
+}
+
 // While a commit flushes a snapshot, another operation on it waits as long as its
 // caller wants, and none changes what is committed.
 func TestOneOperationAtATimeOnASnapshot(t *testing.T) {
 	ctx := t.Context()
-	m := snapstest.NewFake(t)
-	c := m.Config()
-	disk := &slowDisk{Host: c.Host, flushing: make(chan struct{}), end: make(chan struct{})}
-	c.Host = disk
-	d, err := snapshots.CreatePool(ctx, c, m.Options())
-	require.NoError(t, err)
-	defer func() { require.NoError(t, d.DestroyPool(context.Background())) }()
-	_, err = d.Prepare(ctx, "work", "")
-	require.NoError(t, err)
-
-	disk.slow.Store(true)
-	committed, rolledBack := make(chan error, 1), make(chan error, 1)
-	go func() { committed <- d.Commit(ctx, "layer", "work") }()
-	<-disk.flushing
+	m, d, disk, committed := committing(t)
 
 	for _, verb := range []func(context.Context) error{
 		func(ctx context.Context) error { _, err := d.Mounts(ctx, "work"); return err },
@@ -59,6 +66,7 @@ func TestOneOperationAtATimeOnASnapshot(t *testing.T) {
 		cancel()
 	}
 
+	rolledBack := make(chan error, 1)
 	go func() {
 		_, err := d.Rollback(ctx, "work", "")
 		rolledBack <- err
@@ -161,20 +169,7 @@ func TestRolledBackToEachOther(t *testing.T) {
 // its key: the other one stays as it is.
 func TestMadeAnewWhileCommitted(t *testing.T) {
 	ctx := t.Context()
-	m := snapstest.NewFake(t)
-	c := m.Config()
-	disk := &slowDisk{Host: c.Host, flushing: make(chan struct{}), end: make(chan struct{})}
-	c.Host = disk
-	d, err := snapshots.CreatePool(ctx, c, m.Options())
-	require.NoError(t, err)
-	defer func() { require.NoError(t, d.DestroyPool(context.Background())) }()
-	_, err = d.Prepare(ctx, "work", "")
-	require.NoError(t, err)
-
-	disk.slow.Store(true)
-	committed := make(chan error, 1)
-	go func() { committed <- d.Commit(ctx, "layer", "work") }()
-	<-disk.flushing
+	m, d, disk, committed := committing(t)
 	require.NoError(t, d.Remove(ctx, "work"))
 	mount, err := d.Prepare(ctx, "work", "")
 	require.NoError(t, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/test/lifetest"
 	"github.com/veneerdm/veneer/test/resulttest"
 )
 
@@ -98,18 +99,7 @@ func (s *shop) state() (now world, err error) {
 		for _, r := range records {
 			now["image "+r.Name] = ""
 		}
-		if err := d.Drain(ctx); err != nil {
-			return err
-		}
-		info, err := d.Pool(ctx)
-		if err != nil {
-			return err
-		}
-		if info.Trash != 0 || len(info.Unknown) != 0 {
-			return fmt.Errorf("%d thin devices are left in the trash and %v belong to nobody", info.Trash, info.Unknown)
-		}
-		_, err = d.Check(ctx)
-		return err
+		return lifetest.Whole(ctx, d)
 	})
 	return now, err
 }

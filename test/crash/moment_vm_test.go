@@ -13,6 +13,7 @@ import (
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/loopback"
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/test/lifetest"
 )
 
 // A moment is when the power is cut, and what has to be there then.
@@ -97,17 +98,7 @@ func (r *rig) check(disk loopback.Device, m moment) (err error) {
 			return err
 		}
 	}
-	if err := d.Drain(ctx); err != nil {
-		return err
-	}
-	info, err := d.Pool(ctx)
-	if err != nil {
-		return err
-	}
-	if info.Trash != 0 || len(info.Unknown) != 0 {
-		return fmt.Errorf("%d thin devices are left in the trash and %v belong to nobody", info.Trash, info.Unknown)
-	}
-	if _, err := d.Check(ctx); err != nil {
+	if err := lifetest.Whole(ctx, d); err != nil {
 		return err
 	}
 	again := m.next != nil && m.next.halfway

@@ -131,18 +131,7 @@ func sweep(ctx context.Context, live *lifetest.Live, w lifetest.World) error {
 			return fmt.Errorf("%d snapshots cannot be removed", before)
 		}
 	}
-	if err := live.D.Drain(ctx); err != nil {
-		return err
-	}
-	i, err := live.D.Pool(ctx)
-	if err == nil && (i.Trash > 0 || len(i.Unknown) > 0) {
-		err = fmt.Errorf("%d thin devices in the trash and %v unknown at the end", i.Trash, i.Unknown)
-	}
-	if err != nil {
-		return err
-	}
-	_, err = live.D.Check(ctx)
-	return err
+	return lifetest.Whole(ctx, live.D)
 }
 
 // shrinkFor bounds what a failure costs.
