@@ -30,7 +30,11 @@ func TestAnotherSnapshotWithTheKey(t *testing.T) {
 		"commit copy":  func() error { _, err := c.CommitCopy(was, "b", fresh, nil); return err },
 		"update":       func() error { _, err := c.Update(was, func(*metadata.Snapshot) error { return nil }); return err },
 		"replace thin": func() error { _, err := c.ReplaceThin(was, fresh, 1); return err },
-		"remove":       func() error { _, err := c.Remove(was); return err },
+		"create": func() error {
+			_, err := c.Create(metadata.Snapshot{Key: "of it", Kind: metadata.Active, Size: 1}, was)
+			return err
+		},
+		"remove": func() error { _, err := c.Remove(was); return err },
 	} {
 		assert.ErrorIs(t, change(), metadata.ErrNotFound, name)
 	}

@@ -66,8 +66,9 @@ func (c *Catalog) Snapshots() (all []Snapshot, err error) {
 func (c *Catalog) Children(key string) []string { return c.index.childrenOf(key) }
 
 // Create records a snapshot that is about to be made and gives it a fresh thin id,
-// or its parent's if it is a view. Its parent, if it has one, must be committed.
-func (c *Catalog) Create(s Snapshot) (Snapshot, error) {
+// or its parent's if it is a view. Its parent, if it has one, must be committed. What it
+// is made of, as it was read, must still be there, or it is ErrNotFound.
+func (c *Catalog) Create(s Snapshot, of ...Snapshot) (Snapshot, error) {
 	if err := validKey(s.Key); err != nil {
 		return s, err
 	}
@@ -79,6 +80,11 @@ func (c *Catalog) Create(s Snapshot) (Snapshot, error) {
 	create := func(tx *txn) error {
 		if tx.Bucket(bucketSnapshots).Get([]byte(s.Key)) != nil {
 			return fmt.Errorf("%w: snapshot %q", ErrExists, s.Key)
+		}
+		for _, was := range of {
+			if _, err := again(tx, was); err != nil {
+				return err
+			}
 		}
 		if s.Parent != "" {
 			parent, err := getSnapshot(tx.Tx, s.Parent)

@@ -43,18 +43,11 @@ func (d *Driver) clone(ctx context.Context, key, original string, o settings) (M
 	s, err := d.catalog.Create(metadata.Snapshot{
 		Key: key, Parent: from.Parent, Template: from.Template, Kind: metadata.Active, Filesystem: from.Filesystem,
 		Size: max(from.Size, d.pool.RoundUp(o.size)), Labels: merged(from.Labels, o.labels),
-	})
+	}, from)
 	if err != nil {
 		return Mount{}, err
 	}
-	// As long as the original is there, the parent that the clone has got is its own.
-	now, err := d.get(original)
-	if err == nil && !now.Created.Equal(from.Created) {
-		err = fmt.Errorf("%w: snapshot %q, which was removed; another one has its name", ErrNotFound, original)
-	}
-	if err == nil {
-		err = d.pool.CreateSnapshot(s.Thin, from.Thin)
-	}
+	err = d.pool.CreateSnapshot(s.Thin, from.Thin)
 	m := d.mount(s)
 	if err == nil {
 		d.clock.Add(1)

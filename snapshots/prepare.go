@@ -58,14 +58,11 @@ func (d *Driver) prepare(ctx context.Context, key, parent string, o settings) (M
 	s, err := d.catalog.Create(metadata.Snapshot{
 		Key: key, Parent: parent, Kind: metadata.Active, Labels: o.labels, Template: from.template,
 		Filesystem: from.filesystem, Size: max(from.size, d.pool.RoundUp(o.size)),
-	})
+	}, from.of...)
 	if err != nil {
 		return Mount{}, err
 	}
-	err = d.unchanged(parent, from)
-	if err == nil {
-		err = d.pool.CreateSnapshotOfIdle(s.Thin, from.thin)
-	}
+	err = d.pool.CreateSnapshotOfIdle(s.Thin, from.thin)
 	if err == nil {
 		d.clock.Add(1)
 		_, err = d.pool.ActivateThin(s.Thin, s.Size, devmapper.ReadWrite)
@@ -88,14 +85,15 @@ type source struct {
 	thin       dmthin.ThinID
 	size       uint64
 	filesystem string
-	template   string // its name, if it is one
+	template   string              // its name, if it is one
+	of         []metadata.Snapshot // the record, if it is a snapshot's
 }
 
 // source gives the committed parent's thin device, or the template's.
 func (d *Driver) source(ctx context.Context, parent string) (source, error) {
 	if parent == "" {
 		t, err := d.template(ctx)
-		return source{t.Thin, t.Size, t.Filesystem, t.Name}, err
+		return source{thin: t.Thin, size: t.Size, filesystem: t.Filesystem, template: t.Name}, err
 	}
 	p, err := d.get(parent)
 	if err != nil {
@@ -104,20 +102,7 @@ func (d *Driver) source(ctx context.Context, parent string) (source, error) {
 	if p.Kind != metadata.Committed {
 		return source{}, fmt.Errorf("%w: parent %q is %s and not committed", ErrInvalid, parent, p.Kind)
 	}
-	return source{thin: p.Thin, size: p.Size, filesystem: p.Filesystem}, nil
-}
-
-// unchanged says whether a parent, which is there to stay once it has a child, is the
-// one that was looked at before: it may have been removed, and made anew, in between.
-func (d *Driver) unchanged(parent string, from source) error {
-	if parent == "" {
-		return nil // templates stay
-	}
-	p, err := d.catalog.Get(parent)
-	if err == nil && p.Thin != from.thin {
-		err = fmt.Errorf("%w: parent %q, which was removed; another one has its name", ErrNotFound, parent)
-	}
-	return err
+	return source{thin: p.Thin, size: p.Size, filesystem: p.Filesystem, of: []metadata.Snapshot{p}}, nil
 }
 
 // View shows a committed snapshot read-only: the parent's own thin device is
@@ -143,12 +128,9 @@ func (d *Driver) view(ctx context.Context, key, parent string, o settings) (Moun
 	s, err := d.catalog.Create(metadata.Snapshot{
 		Key: key, Parent: parent, Kind: metadata.View, Thin: from.thin,
 		Size: from.size, Filesystem: from.filesystem, Labels: o.labels,
-	})
+	}, from.of...)
 	if err != nil {
 		return Mount{}, err
-	}
-	if err := d.unchanged(parent, from); err != nil {
-		return Mount{}, d.undo(s, err)
 	}
 	unlock, err := d.thins.Lock(ctx, s.Thin)
 	if err != nil {
