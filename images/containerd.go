@@ -18,6 +18,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/veneerdm/veneer/class"
 )
 
 // Where containerd is asked and in which of its namespaces, with the variables of
@@ -103,8 +105,8 @@ func (d *daemon) in(ctx context.Context) context.Context {
 func (d *daemon) error(what string, err error) error {
 	switch status.Code(err) {
 	case codes.NotFound:
-		return classed{fmt.Errorf("containerd at %s has no %s in its namespace %q; see \"ctr -n %s images ls\" and \"content ls\"",
-			d.address, what, d.namespace, d.namespace), ErrNotFound}
+		return class.Wrap(fmt.Errorf("containerd at %s has no %s in its namespace %q; see \"ctr -n %s images ls\" and \"content ls\"",
+			d.address, what, d.namespace, d.namespace), ErrNotFound)
 	case codes.Unavailable:
 		return fmt.Errorf("no containerd answers at %s (set %s if it is elsewhere): %w", d.address, envContainerdAddress, syscall.ECONNREFUSED)
 	case codes.Canceled, codes.DeadlineExceeded:

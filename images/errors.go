@@ -1,8 +1,7 @@
 package images
 
 import (
-	"errors"
-
+	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/images/internal/fault"
 	"github.com/veneerdm/veneer/snapshots"
 )
@@ -13,13 +12,13 @@ var (
 	// ErrNotFound: there is no such image, blob or file.
 	ErrNotFound = fault.ErrNotFound
 	// ErrAmbiguous: the name fits several images; the message lists them.
-	ErrAmbiguous = errors.New("ambiguous")
+	ErrAmbiguous = class.Ambiguous
 	// ErrInvalidReference: the argument can name no image, whatever exists.
-	ErrInvalidReference = errors.New("invalid image reference")
+	ErrInvalidReference = class.InvalidReference
 	// ErrInvalidChange: a change to a configuration is not one that Commit knows.
-	ErrInvalidChange = errors.New("invalid change")
+	ErrInvalidChange = class.InvalidChange
 	// ErrNoPlatform: the image exists, but not for the platform asked for.
-	ErrNoPlatform = errors.New("no image for this platform")
+	ErrNoPlatform = class.NoPlatform
 	// ErrMalformed: what was found is no image, or one that contradicts itself.
 	ErrMalformed = fault.ErrMalformed
 	// ErrHostile: a layer tries to leave its root or exceeds a limit.
@@ -29,18 +28,12 @@ var (
 	// ErrDigestMismatch: content differs from what its digest or size promises.
 	ErrDigestMismatch = fault.ErrDigestMismatch
 	// ErrTooLarge: a layer does not fit on its disk.
-	ErrTooLarge = errors.New("disk too small")
+	ErrTooLarge = class.TooLarge
 	// ErrUnauthorized: the registry refuses access with the credentials at hand.
-	ErrUnauthorized = errors.New("access refused")
+	ErrUnauthorized = class.Unauthorized
 	// ErrInsecure: a registry that is not this machine would have to be spoken to
 	// without encryption.
-	ErrInsecure = errors.New("plain http is for registries on this machine only")
+	ErrInsecure = class.Insecure
 	// ErrInUse: a container or another image needs what was to be removed.
 	ErrInUse = snapshots.ErrInUse
 )
-
-// classed is an error whose text implies its class.
-type classed struct{ text, class error }
-
-func (c classed) Error() string   { return c.text.Error() }
-func (c classed) Unwrap() []error { return []error{c.text, c.class} }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	digest "github.com/opencontainers/go-digest"
+
+	"github.com/veneerdm/veneer/class"
 )
 
 // The default registry goes by an old name in the library and in credential
@@ -29,7 +31,7 @@ func ParseName(s string) (string, error) {
 func parseReference(s string) (name.Reference, error) {
 	ref, err := name.ParseReference(s)
 	if err != nil {
-		return nil, classed{fmt.Errorf("%q is not a reference like nginx:1.27, registry.example/team/app:2 or app@sha256:DIGEST", s), ErrInvalidReference}
+		return nil, class.Wrap(fmt.Errorf("%q is not a reference like nginx:1.27, registry.example/team/app:2 or app@sha256:DIGEST", s), ErrInvalidReference)
 	}
 	return ref, nil
 }
@@ -71,11 +73,11 @@ func (s *Store) Lookup(ref string) (Record, error) {
 	case len(found) == 0 && parseErr != nil && !isHex(hex):
 		return Record{}, parseErr
 	case len(found) == 0:
-		return Record{}, classed{fmt.Errorf("no image is called %q; see \"veneer image ls\"", ref), ErrNotFound}
+		return Record{}, class.Wrap(fmt.Errorf("no image is called %q; see \"veneer image ls\"", ref), ErrNotFound)
 	}
 	for _, r := range found[1:] {
 		if r.ID() != found[0].ID() {
-			return Record{}, classed{fmt.Errorf("%q fits %s and %s; give more digits", ref, found[0].Name, r.Name), ErrAmbiguous}
+			return Record{}, class.Wrap(fmt.Errorf("%q fits %s and %s; give more digits", ref, found[0].Name, r.Name), ErrAmbiguous)
 		}
 	}
 	return found[0], nil

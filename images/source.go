@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/veneerdm/veneer/class"
 )
 
 // The ways an image comes in.
@@ -79,7 +81,7 @@ func ParseSource(arg string) (Source, error) {
 // nothingAt says that a path leads to no source.
 func nothingAt(path string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return classed{fmt.Errorf("there is nothing at %q to import", path), ErrNotFound}
+		return class.Wrap(fmt.Errorf("there is nothing at %q to import", path), ErrNotFound)
 	}
 	return fmt.Errorf("nothing at %q can be imported: %w", path, err)
 }

@@ -3,28 +3,30 @@ package metadata
 import (
 	"errors"
 	"fmt"
+
+	"github.com/veneerdm/veneer/class"
 )
 
 // The classes of errors, for errors.Is.
 var (
 	// ErrNotFound: there is no such record.
-	ErrNotFound = errors.New("not found")
+	ErrNotFound = class.NotFound
 	// ErrExists: the key is taken.
-	ErrExists = errors.New("already exists")
+	ErrExists = class.Exists
 	// ErrInUse: the snapshot has children or views.
-	ErrInUse = errors.New("in use")
+	ErrInUse = class.InUse
 	// ErrInvalid: the request contradicts the catalog's rules.
-	ErrInvalid = errors.New("invalid request")
+	ErrInvalid = class.Invalid
 	// ErrLocked: another process has the catalog open.
-	ErrLocked = errors.New("catalog is locked")
+	ErrLocked = class.Locked
 	// ErrCorrupt: the file is not a catalog, or is damaged.
-	ErrCorrupt = errors.New("catalog is corrupt")
+	ErrCorrupt = class.Wrap(errors.New("catalog is corrupt"), class.Inconsistent)
 	// ErrDisk: the catalog's disk does not keep what it is given.
-	ErrDisk = errors.New("the disk does not keep what is written")
+	ErrDisk = class.Disk
 	// ErrVersion: the file was written by a later program.
-	ErrVersion = errors.New("catalog has an unknown format version")
+	ErrVersion = class.Wrap(errors.New("catalog has an unknown format version"), class.Version)
 	// ErrIDs: all 2^24 thin ids are taken.
-	ErrIDs = errors.New("no thin id is free")
+	ErrIDs = class.Wrap(errors.New("no thin id is free"), class.PoolState)
 )
 
 // LockedError says who has the catalog. It is ErrLocked.

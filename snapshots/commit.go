@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 
+	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
@@ -29,10 +30,10 @@ func (d *Driver) commit(ctx context.Context, name, key string, o settings) error
 	}
 	defer unlock()
 	if s.Kind != metadata.Active {
-		return classed{errors.New("it is " + string(s.Kind) + " and not active"), ErrInvalid}
+		return class.Wrap(errors.New("it is "+string(s.Kind)+" and not active"), ErrInvalid)
 	}
 	if _, err := d.catalog.Get(name); err == nil && name != key {
-		return classed{errors.New("a snapshot is called " + name + " already"), ErrExists}
+		return class.Wrap(errors.New("a snapshot is called "+name+" already"), ErrExists)
 	}
 	change := func(s *metadata.Snapshot) { s.Labels = merged(s.Labels, o.labels) }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 )
@@ -32,10 +33,10 @@ func Examine(ctx context.Context, c Config, fix bool) (findings []Finding, err e
 		findings, err = d.lostCatalog(ctx, err, fix)
 	}
 	if err != nil || d.catalog == nil {
-		return findings, translate(err)
+		return findings, class.Ensure(err)
 	}
 	if err = d.readRecord(); err != nil {
-		return nil, translate(err)
+		return nil, class.Ensure(err)
 	}
 	if d.record.State != metadata.Ready {
 		return []Finding{{
@@ -54,7 +55,7 @@ func Examine(ctx context.Context, c Config, fix bool) (findings []Finding, err e
 		return findings, err
 	}
 	if d.pool, err = d.openPool(spec); err != nil {
-		return findings, translate(err)
+		return findings, class.Ensure(err)
 	}
 	more, err := d.examine(ctx, fix)
 	return append(findings, more...), err
@@ -63,17 +64,17 @@ func Examine(ctx context.Context, c Config, fix bool) (findings []Finding, err e
 func (d *Driver) examine(ctx context.Context, fix bool) (findings []Finding, err error) {
 	w, err := d.pool.Working()
 	if err != nil {
-		return nil, translate(err)
+		return nil, class.Ensure(err)
 	}
 	if err := w.Writable(); err != nil {
 		findings = append(findings, Finding{What: fmt.Sprintf("pool %s: %v", d.record.Name, err), Cure: "none here; grow its metadata if that is full, else run \"veneer pool deactivate\" and \"veneer pool repair\""})
 	}
 	if err := d.catalog.ReleaseAll(); err != nil {
-		return findings, translate(err)
+		return findings, class.Ensure(err)
 	}
 	all, err := d.compare(ctx)
 	if err != nil {
-		return findings, translate(err)
+		return findings, class.Ensure(err)
 	}
 	for _, t := range all {
 		cure := d.cure(t)
@@ -83,7 +84,7 @@ func (d *Driver) examine(ctx context.Context, fix bool) (findings []Finding, err
 		f := Finding{What: t.String(), Cure: cure.what}
 		if fix && cure.do != nil {
 			if err := cure.do(); err != nil {
-				return append(findings, f), fmt.Errorf("%s, to %s: %w", t, cure.what, translate(err))
+				return append(findings, f), fmt.Errorf("%s, to %s: %w", t, cure.what, class.Ensure(err))
 			}
 			f.Done = true
 		}
@@ -148,7 +149,7 @@ func (d *Driver) Check(ctx context.Context) (dmthin.Superblock, error) {
 		_, err := m.Usage(ctx)
 		return err
 	})
-	return sb, translate(errors.Join(err, d.catalog.Check()))
+	return sb, class.Ensure(errors.Join(err, d.catalog.Check()))
 }
 
 // Holders is how many hold a snapshot's device open: mounts count as one.

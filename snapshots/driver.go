@@ -11,6 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/internal/keylock"
 	"github.com/veneerdm/veneer/metadata"
@@ -77,7 +78,7 @@ func Open(ctx context.Context, c Config) (*Driver, error) {
 		err = fmt.Errorf("%w: the pool %q was never finished, or never quite destroyed; \"veneer pool create\" takes away what is left", metadata.ErrNotFound, d.record.Name)
 	}
 	if err != nil {
-		return nil, errors.Join(translate(err), d.release())
+		return nil, errors.Join(class.Ensure(err), d.release())
 	}
 	if err := d.start(ctx); err != nil {
 		return nil, errors.Join(err, d.release())
@@ -129,13 +130,13 @@ func (d *Driver) start(ctx context.Context) error {
 				err = fmt.Errorf("%w; if it is the right disk, its first block is damaged, and \"veneer pool repair\" makes a good copy of the rest", err)
 			}
 		}
-		return translate(err)
+		return class.Ensure(err)
 	}
 	if err := d.catalog.Check(); err != nil {
-		return fmt.Errorf("%w; see \"veneer doctor\"", translate(err))
+		return fmt.Errorf("%w; see \"veneer doctor\"", class.Ensure(err))
 	}
 	if err := d.catalog.WriteAhead(); err != nil {
-		return translate(err)
+		return class.Ensure(err)
 	}
 	if err := d.reconcile(ctx); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
@@ -34,7 +35,7 @@ func offline(ctx context.Context, c Config) (d *Driver, lost error, err error) {
 		if lost != nil {
 			err = errors.Join(d.explainMissing(lost), err)
 		}
-		return nil, lost, errors.Join(translate(err), d.release())
+		return nil, lost, errors.Join(class.Ensure(err), d.release())
 	}
 	if d.disks == nil {
 		d.disks = disksFor(d.record)
@@ -189,7 +190,7 @@ func CheckAtRest(ctx context.Context, c Config) (sb dmthin.Superblock, active bo
 	if err == nil {
 		sb, err = superblockOf(path)
 	}
-	return sb, false, translate(errors.Join(err, d.catalog.Check()))
+	return sb, false, class.Ensure(errors.Join(err, d.catalog.Check()))
 }
 
 // metadataDisk is where the metadata of a pool that is not active can be read and

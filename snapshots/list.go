@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 
+	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/metadata"
 )
 
@@ -36,7 +37,7 @@ func (d *Driver) Walk(ctx context.Context, f func(context.Context, Info) error) 
 	hidden := d.unfinished.keys()
 	all, err := d.catalog.Snapshots()
 	if err != nil {
-		return translate(err)
+		return class.Ensure(err)
 	}
 	maps.Copy(hidden, d.unfinished.keys())
 	for _, s := range all {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
@@ -29,10 +30,10 @@ func (d *Driver) Pool(ctx context.Context) (PoolInfo, error) {
 	}
 	s, err := d.pool.Status()
 	if err != nil {
-		return PoolInfo{}, translate(err)
+		return PoolInfo{}, class.Ensure(err)
 	}
 	trash, err := d.catalog.Trash()
-	return PoolInfo{Pool: d.record, Status: s, Snapshots: int(d.clock.Load()), Trash: len(trash), Unknown: slices.Clone(d.unknown)}, translate(err)
+	return PoolInfo{Pool: d.record, Status: s, Snapshots: int(d.clock.Load()), Trash: len(trash), Unknown: slices.Clone(d.unknown)}, class.Ensure(err)
 }
 
 // GrowPool makes the pool's disks at least so many bytes large, and the pool with
@@ -59,7 +60,7 @@ func (d *Driver) GrowPool(ctx context.Context, data, meta uint64) error {
 		return fmt.Errorf("%w: a pool never shrinks; it has %d bytes of data and %d of metadata", ErrInvalid, before.Data.Size.Bytes(), before.Metadata.Size.Bytes())
 	}
 	if err := d.disks.Grow(ctx, d.record, data, meta); err != nil {
-		return translate(err)
+		return class.Ensure(err)
 	}
 	spec, err := d.attach(ctx)
 	if err != nil {
@@ -67,12 +68,12 @@ func (d *Driver) GrowPool(ctx context.Context, data, meta uint64) error {
 	}
 	if d.record.ExistingPool == "" { // LVM grows its own
 		if err := d.pool.Grow(spec); err != nil {
-			return translate(err)
+			return class.Ensure(err)
 		}
 	}
 	_, err = d.pool.Working()
 	d.reaper.wake()
-	return translate(err)
+	return class.Ensure(err)
 }
 
 // DestroyPool destroys the pool with every snapshot in it, gives its disks back
@@ -92,13 +93,13 @@ func (d *Driver) DestroyPool(ctx context.Context) error {
 	going.State = metadata.Creating
 	if err := d.catalog.SetPool(going); err != nil {
 		d.work(ctx) // nothing has begun
-		return translate(err)
+		return class.Ensure(err)
 	}
 	if err := d.deactivateThins(lives); err != nil {
 		return err
 	}
 	if err := d.dismantle(ctx, going); err != nil {
-		return translate(err)
+		return class.Ensure(err)
 	}
 	err = d.Close()
 	return errors.Join(err, os.Remove(d.config.catalogPath()))
@@ -122,7 +123,7 @@ func (d *Driver) Deactivate(ctx context.Context) error {
 	if err == nil {
 		err = d.disks.Detach(ctx, d.record)
 	}
-	return errors.Join(translate(err), d.Close())
+	return errors.Join(class.Ensure(err), d.Close())
 }
 
 // idle ends the background work, which holds devices itself, and gives the active
@@ -131,12 +132,12 @@ func (d *Driver) idle() ([]dmthin.ThinID, error) {
 	d.halt()
 	ids, err := d.pool.Lives()
 	if err != nil {
-		return nil, translate(err)
+		return nil, class.Ensure(err)
 	}
 	for _, id := range ids {
 		live, err := d.pool.Lookup(id)
 		if err != nil {
-			return nil, translate(err)
+			return nil, class.Ensure(err)
 		}
 		if live != nil && live.OpenCount > 0 {
 			return nil, fmt.Errorf("%w: %s is open or mounted; unmount it first", ErrInUse, live.Path())

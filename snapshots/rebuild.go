@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
@@ -57,7 +58,7 @@ func (d *Driver) olderCatalog(ctx context.Context, lost error, fix bool) ([]Find
 	o.MustExist, o.AcceptOlder = true, true
 	c, err := metadata.Open(d.config.catalogPath(), o)
 	if err != nil {
-		return []Finding{f}, translate(err)
+		return []Finding{f}, class.Ensure(err)
 	}
 	d.catalog = c
 	record, err := c.Pool()
@@ -65,7 +66,7 @@ func (d *Driver) olderCatalog(ctx context.Context, lost error, fix bool) ([]Find
 		err = c.SetPool(record) // a change writes the damaged header
 	}
 	f.Done = err == nil
-	return []Finding{f}, translate(err)
+	return []Finding{f}, class.Ensure(err)
 }
 
 // setAside keeps a copy of the damaged catalog, under a name that is free.
@@ -99,7 +100,7 @@ func (d *Driver) rebuild(ctx context.Context) (findings []Finding, err error) {
 		spec.LowWater = dmthin.DataBlocks(d.record.LowWater)
 	}
 	if d.pool, err = d.openPool(spec); err != nil {
-		return nil, translate(err)
+		return nil, class.Ensure(err)
 	}
 	if _, err := os.Stat(d.config.catalogPath()); err == nil {
 		kept, err := d.setAside()
@@ -110,7 +111,7 @@ func (d *Driver) rebuild(ctx context.Context) (findings []Finding, err error) {
 	}
 	recovered, err := d.recoverThins(ctx)
 	if err != nil {
-		return findings, translate(err)
+		return findings, class.Ensure(err)
 	}
 	fresh := d.config.catalogPath() + ".new"
 	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -120,7 +121,7 @@ func (d *Driver) rebuild(ctx context.Context) (findings []Finding, err error) {
 	o.MustExist = false
 	c, err := metadata.Open(fresh, o)
 	if err != nil {
-		return findings, translate(err)
+		return findings, class.Ensure(err)
 	}
 	d.record.Created = time.Now().UTC()
 	err = errors.Join(c.SetPool(d.record), c.Adopt(recovered), c.Check(), c.Close())
@@ -128,7 +129,7 @@ func (d *Driver) rebuild(ctx context.Context) (findings []Finding, err error) {
 		err = errors.Join(os.Rename(fresh, d.config.catalogPath()), syncFile(d.config.Root))
 	}
 	if err != nil {
-		return findings, translate(err)
+		return findings, class.Ensure(err)
 	}
 	for _, s := range recovered {
 		findings = append(findings, Finding{
@@ -138,7 +139,7 @@ func (d *Driver) rebuild(ctx context.Context) (findings []Finding, err error) {
 	}
 	o.MustExist = true
 	d.catalog, err = metadata.Open(d.config.catalogPath(), o)
-	return findings, translate(err)
+	return findings, class.Ensure(err)
 }
 
 // recoverThins describes every thin device of the pool.

@@ -1,6 +1,9 @@
 package snapshots
 
-import "github.com/veneerdm/veneer/metadata"
+import (
+	"github.com/veneerdm/veneer/class"
+	"github.com/veneerdm/veneer/metadata"
+)
 
 // Record is another package's data under a name, such as an image's.
 type Record struct {
@@ -11,13 +14,13 @@ type Record struct {
 // PutRecord keeps a record in the driver's catalog, so that a store has one file
 // of truth. It is on disk when PutRecord returns.
 func (d *Driver) PutRecord(r Record) error {
-	return translate(d.catalog.PutImage(metadata.Image{Name: r.Name, Record: r.Data}))
+	return class.Ensure(d.catalog.PutImage(metadata.Image{Name: r.Name, Record: r.Data}))
 }
 
 // Record gives a record, or ErrNotFound.
 func (d *Driver) Record(name string) (Record, error) {
 	i, err := d.catalog.Image(name)
-	return Record{i.Name, i.Record}, translate(err)
+	return Record{i.Name, i.Record}, class.Ensure(err)
 }
 
 // Records gives all records by name.
@@ -27,8 +30,8 @@ func (d *Driver) Records() ([]Record, error) {
 	for i, r := range all {
 		records[i] = Record{r.Name, r.Record}
 	}
-	return records, translate(err)
+	return records, class.Ensure(err)
 }
 
 // DeleteRecord drops a record, or says ErrNotFound.
-func (d *Driver) DeleteRecord(name string) error { return translate(d.catalog.DeleteImage(name)) }
+func (d *Driver) DeleteRecord(name string) error { return class.Ensure(d.catalog.DeleteImage(name)) }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
@@ -194,11 +195,11 @@ func (d *Driver) compareCatalog(at func(dmthin.ThinID) *truths) error {
 // reconcile carries out the start-up table.
 func (d *Driver) reconcile(ctx context.Context) error {
 	if err := d.catalog.ReleaseAll(); err != nil {
-		return translate(err)
+		return class.Ensure(err)
 	}
 	all, err := d.compare(ctx)
 	if err != nil {
-		return fmt.Errorf("compare the catalog with the pool: %w", translate(err))
+		return fmt.Errorf("compare the catalog with the pool: %w", class.Ensure(err))
 	}
 	for _, t := range all {
 		if t.action() == refuse {
@@ -213,7 +214,7 @@ func (d *Driver) reconcile(ctx context.Context) error {
 		case rollBack:
 			log.WithField("key", t.key).Warn("snapshot was never finished and is dropped")
 			if err := d.dropRecord(t.key); err != nil {
-				return translate(err)
+				return class.Ensure(err)
 			}
 			gone = append(gone, t.id)
 		case forget:
@@ -228,12 +229,12 @@ func (d *Driver) reconcile(ctx context.Context) error {
 			d.unknown = append(d.unknown, t.id)
 		}
 		if err != nil {
-			return fmt.Errorf("start-up, %s, to %s: %w", t, t.action(), translate(err))
+			return fmt.Errorf("start-up, %s, to %s: %w", t, t.action(), class.Ensure(err))
 		}
 	}
 	d.catalog.SkipThins(d.unknown)
 	if len(gone) > 0 {
-		return translate(d.catalog.Forget(gone...))
+		return class.Ensure(d.catalog.Forget(gone...))
 	}
 	return nil
 }
@@ -250,10 +251,10 @@ func (d *Driver) dropRecord(key string) error {
 // say that there was one.
 func (d *Driver) explainMissing(err error) error {
 	if errors.Is(err, metadata.ErrCorrupt) {
-		return fmt.Errorf("%w; nothing was written; see \"veneer doctor\", and put a good copy back or have \"veneer doctor --fix\" mend it", translate(err))
+		return fmt.Errorf("%w; nothing was written; see \"veneer doctor\", and put a good copy back or have \"veneer doctor --fix\" mend it", class.Ensure(err))
 	}
 	if !errors.Is(err, metadata.ErrNotFound) {
-		return translate(err)
+		return class.Ensure(err)
 	}
 	const cure = "put the catalog back, or have \"veneer doctor --fix\" make one of what the pool tells"
 	if files := d.poolFiles(); len(files) > 0 {
@@ -261,14 +262,14 @@ func (d *Driver) explainMissing(err error) error {
 	}
 	entries, listErr := d.dm.List("")
 	if listErr != nil {
-		return errors.Join(translate(err), listErr)
+		return errors.Join(class.Ensure(err), listErr)
 	}
 	for _, e := range entries {
 		if len(e.UUID) > len(thinpool.UUIDPrefix) && e.UUID[:len(thinpool.UUIDPrefix)] == thinpool.UUIDPrefix && d.ours(e) {
 			return fmt.Errorf("%w: %w, but the device %s of this store is active; %s", ErrInconsistent, err, e.Name, cure)
 		}
 	}
-	return fmt.Errorf("%w; make a pool with \"veneer pool create\"", translate(err))
+	return fmt.Errorf("%w; make a pool with \"veneer pool create\"", class.Ensure(err))
 }
 
 // ours says whether a device stands on files in the store's folder.

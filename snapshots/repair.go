@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 )
@@ -61,7 +62,7 @@ func RepairPool(ctx context.Context, c Config) (r Repair, err error) {
 	}
 	if lost == nil {
 		if job.thins, err = d.recordedThins(); err != nil {
-			return r, translate(err)
+			return r, class.Ensure(err)
 		}
 	}
 	old := mappedIn(path)
@@ -119,7 +120,7 @@ func (d *Driver) compareRepaired(path string, old map[dmthin.ThinID]dmthin.DataB
 	r.Thins = len(now)
 	snapshots, err := d.catalog.Snapshots()
 	if err != nil {
-		return translate(err)
+		return class.Ensure(err)
 	}
 	for _, s := range snapshots {
 		if !s.OwnsThin() {
@@ -133,7 +134,7 @@ func (d *Driver) compareRepaired(path string, old map[dmthin.ThinID]dmthin.DataB
 	}
 	known, err := d.recordedThins()
 	if err != nil {
-		return translate(err)
+		return class.Ensure(err)
 	}
 	for id := range now {
 		if !slices.Contains(known, id) {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
@@ -69,7 +70,7 @@ func (o PoolOptions) record(root string) (metadata.Pool, error) {
 		err = thinpool.ValidateBlockSize(blockSize)
 	}
 	if err != nil {
-		return p, classed{err, ErrInvalid}
+		return p, class.Wrap(err, ErrInvalid)
 	}
 	for _, size := range []struct {
 		what            string
@@ -84,7 +85,7 @@ func (o PoolOptions) record(root string) (metadata.Pool, error) {
 		}
 	}
 	if _, err := devmapper.NewName(p.Name); err != nil {
-		return p, classed{err, ErrInvalid}
+		return p, class.Wrap(err, ErrInvalid)
 	}
 	switch p.Backing {
 	case metadata.BackingLoop:
@@ -134,7 +135,7 @@ func CreatePool(ctx context.Context, c Config, o PoolOptions) (*Driver, error) {
 	}
 	_, missing := os.Lstat(c.catalogPath())
 	if d.catalog, err = metadata.Open(c.catalogPath(), c.Catalog); err != nil {
-		err = errors.Join(translate(err), d.release())
+		err = errors.Join(class.Ensure(err), d.release())
 		undo()
 		return nil, err
 	}
@@ -143,7 +144,7 @@ func CreatePool(ctx context.Context, c Config, o PoolOptions) (*Driver, error) {
 			// It goes while it is locked, so that nobody else has it open.
 			err = errors.Join(err, os.Remove(c.catalogPath()))
 		}
-		err = errors.Join(translate(err), d.release())
+		err = errors.Join(class.Ensure(err), d.release())
 		undo()
 		return nil, err
 	}

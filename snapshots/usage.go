@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 )
@@ -48,7 +49,7 @@ func (d *Driver) measured(keys []string, f func([]metadata.Snapshot) error) erro
 			return err
 		}
 		if slices.Equal(thins, before) {
-			return classed{err, ErrInconsistent}
+			return class.Wrap(err, ErrInconsistent)
 		}
 		before = thins
 	}
@@ -122,5 +123,5 @@ func (d *Driver) Freed(ctx context.Context, keys ...string) (uint64, error) {
 			return err
 		})
 	})
-	return d.pool.BlocksToBytes(freed), translate(err)
+	return d.pool.BlocksToBytes(freed), class.Ensure(err)
 }

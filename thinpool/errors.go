@@ -4,25 +4,27 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+
+	"github.com/veneerdm/veneer/class"
 )
 
 // The classes of errors, for errors.Is.
 var (
 	// ErrLost: the kernel took the message, but the pool turned read-only while it
 	// committed, so the change may be gone. What is on disk decides.
-	ErrLost = errors.New("pool turned read-only; the change may be lost")
+	ErrLost = class.Wrap(errors.New("pool turned read-only; the change may be lost"), class.PoolState)
 	// ErrForeign: the device or its content belongs to somebody else.
-	ErrForeign = errors.New("belongs to somebody else")
+	ErrForeign = class.Foreign
 	// ErrFailed: the pool does no I/O and takes no messages.
-	ErrFailed = errors.New("pool has failed")
+	ErrFailed = class.Wrap(errors.New("pool has failed"), class.PoolState)
 	// ErrDamaged: the metadata on the disk is not as the kernel writes it. The pool was
 	// not activated, and nothing was written.
-	ErrDamaged = errors.New("pool metadata is damaged")
+	ErrDamaged = class.Wrap(errors.New("pool metadata is damaged"), class.PoolState)
 	// ErrNoThin: the pool has no thin device of that id. It is devmapper.ErrNotExist
 	// too, which a device that is not there is as well, the pool's for one.
 	ErrNoThin = errors.New("the pool has no such thin device")
 	// ErrMode: the pool is read-only or needs a check.
-	ErrMode = errors.New("pool is read-only")
+	ErrMode = class.Wrap(errors.New("pool is read-only"), class.PoolState)
 )
 
 // absent adds ErrNoThin to an error that means it, in operations on a thin id.

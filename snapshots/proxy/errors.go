@@ -1,38 +1,37 @@
 package proxy
 
 import (
-	"errors"
-
 	"github.com/containerd/errdefs"
+	"google.golang.org/grpc/codes"
 
-	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/class"
 )
 
-// classes gives the driver's classes of errors those of containerd, in the order in
-// which they are looked for.
-var classes = []struct{ ours, theirs error }{
-	{snapshots.ErrNoSpace, errdefs.ErrResourceExhausted},
-	{snapshots.ErrPoolState, errdefs.ErrUnavailable},
-	{snapshots.ErrClosed, errdefs.ErrUnavailable},
-	// Garbage collection goes on after a failed precondition, and only after that.
-	{snapshots.ErrInUse, errdefs.ErrFailedPrecondition},
-	{snapshots.ErrExists, errdefs.ErrAlreadyExists},
-	{snapshots.ErrNotFound, errdefs.ErrNotFound},
-	{snapshots.ErrInvalid, errdefs.ErrInvalidArgument},
-	{snapshots.ErrInconsistent, errdefs.ErrDataLoss},
+// native gives the codes of classes the errors that containerd knows them by.
+var native = map[codes.Code]error{
+	codes.ResourceExhausted:  errdefs.ErrResourceExhausted,
+	codes.Unavailable:        errdefs.ErrUnavailable,
+	codes.FailedPrecondition: errdefs.ErrFailedPrecondition,
+	codes.AlreadyExists:      errdefs.ErrAlreadyExists,
+	codes.NotFound:           errdefs.ErrNotFound,
+	codes.InvalidArgument:    errdefs.ErrInvalidArgument,
+	codes.DataLoss:           errdefs.ErrDataLoss,
+	codes.PermissionDenied:   errdefs.ErrPermissionDenied,
+	codes.Unauthenticated:    errdefs.ErrUnauthenticated,
+	codes.Unimplemented:      errdefs.ErrNotImplemented,
 }
 
-// classed adds a class to an error without changing its text.
+// classed is an error with a class that its text implies already.
 type classed struct{ err, class error }
 
 func (c classed) Error() string   { return c.err.Error() }
 func (c classed) Unwrap() []error { return []error{c.err, c.class} }
 
-func class(err error) error {
-	for _, c := range classes {
-		if errors.Is(err, c.ours) {
-			return classed{err, c.theirs}
-		}
+// containerd adds the class that containerd knows to an error, without changing its text.
+func containerd(err error) error {
+	c := class.Of(err)
+	if c == nil || native[c.Code()] == nil {
+		return err
 	}
-	return err
+	return classed{err, native[c.Code()]}
 }

@@ -40,7 +40,7 @@ func info(i snapshots.Info) csnapshots.Info {
 // Stat describes a snapshot.
 func (s *Snapshotter) Stat(ctx context.Context, key string) (csnapshots.Info, error) {
 	i, err := s.d.Stat(ctx, key)
-	return info(i), class(err)
+	return info(i), containerd(err)
 }
 
 // Update changes labels; nothing else of a snapshot can change. Without field
@@ -49,7 +49,7 @@ func (s *Snapshotter) Update(ctx context.Context, wanted csnapshots.Info, fieldp
 	i, err := s.d.SetLabels(ctx, wanted.Name, func(labels map[string]string) (map[string]string, error) {
 		return updated(labels, wanted, fieldpaths)
 	})
-	return info(i), class(err)
+	return info(i), containerd(err)
 }
 
 func updated(labels map[string]string, wanted csnapshots.Info, fieldpaths []string) (map[string]string, error) {
@@ -79,55 +79,55 @@ func updated(labels map[string]string, wanted csnapshots.Info, fieldpaths []stri
 // would take a walk through the filesystem.
 func (s *Snapshotter) Usage(ctx context.Context, key string) (csnapshots.Usage, error) {
 	u, err := s.d.Usage(ctx, key)
-	return csnapshots.Usage{Size: int64(u.Added)}, class(err)
+	return csnapshots.Usage{Size: int64(u.Added)}, containerd(err)
 }
 
 // Mounts says how to mount an active snapshot or a view.
 func (s *Snapshotter) Mounts(ctx context.Context, key string) ([]mount.Mount, error) {
 	i, err := s.d.Stat(ctx, key)
 	if err != nil {
-		return nil, class(err)
+		return nil, containerd(err)
 	}
 	m, err := s.d.Mounts(ctx, key)
-	return mounts(m, i.Labels), class(err)
+	return mounts(m, i.Labels), containerd(err)
 }
 
 // Prepare makes an active snapshot.
 func (s *Snapshotter) Prepare(ctx context.Context, key, parent string, opts ...csnapshots.Opt) ([]mount.Mount, error) {
 	labels, options, err := apply(opts)
 	if err != nil {
-		return nil, class(err)
+		return nil, containerd(err)
 	}
 	m, err := s.d.Prepare(ctx, key, parent, options...)
-	return mounts(m, labels), class(err)
+	return mounts(m, labels), containerd(err)
 }
 
 // View shows a committed snapshot read-only.
 func (s *Snapshotter) View(ctx context.Context, key, parent string, opts ...csnapshots.Opt) ([]mount.Mount, error) {
 	labels, options, err := apply(opts)
 	if err != nil {
-		return nil, class(err)
+		return nil, containerd(err)
 	}
 	m, err := s.d.View(ctx, key, parent, options...)
-	return mounts(m, labels), class(err)
+	return mounts(m, labels), containerd(err)
 }
 
 // Commit finishes an active snapshot under a name.
 func (s *Snapshotter) Commit(ctx context.Context, name, key string, opts ...csnapshots.Opt) error {
 	_, options, err := apply(opts)
 	if err != nil {
-		return class(err)
+		return containerd(err)
 	}
-	return class(s.d.Commit(ctx, name, key, options...))
+	return containerd(s.d.Commit(ctx, name, key, options...))
 }
 
 // Remove takes a snapshot away. Its space comes back in the background.
 func (s *Snapshotter) Remove(ctx context.Context, key string) error {
-	return class(s.d.Remove(ctx, key))
+	return containerd(s.d.Remove(ctx, key))
 }
 
 // Cleanup waits until the space of removed snapshots that nobody holds has come back.
-func (s *Snapshotter) Cleanup(ctx context.Context) error { return class(s.d.Drain(ctx)) }
+func (s *Snapshotter) Cleanup(ctx context.Context) error { return containerd(s.d.Drain(ctx)) }
 
 // Close closes the driver. Devices stay active.
 func (s *Snapshotter) Close() error { return s.d.Close() }
@@ -138,7 +138,7 @@ func (s *Snapshotter) Walk(ctx context.Context, f csnapshots.WalkFunc, given ...
 	if err != nil {
 		return err // an errdefs class already
 	}
-	return class(s.d.Walk(ctx, func(ctx context.Context, i snapshots.Info) error {
+	return containerd(s.d.Walk(ctx, func(ctx context.Context, i snapshots.Info) error {
 		c := info(i)
 		if !filter.Match(adapt(c)) {
 			return nil

@@ -2,12 +2,14 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 	"github.com/veneerdm/veneer/snapshots"
 )
@@ -33,15 +35,6 @@ func Dial(socket string) (*Client, error) {
 // Close hangs up.
 func (c *Client) Close() error { return c.conn.Close() }
 
-// remoteError is an error of the daemon's.
-type remoteError struct {
-	text  string
-	class error
-}
-
-func (e *remoteError) Error() string { return e.text }
-func (e *remoteError) Unwrap() error { return e.class }
-
 func (c *Client) call(ctx context.Context, r request) (*reply, error) {
 	var a reply
 	if err := c.conn.Invoke(ctx, method, &r, &a); err != nil {
@@ -51,7 +44,7 @@ func (c *Client) call(ctx context.Context, r request) (*reply, error) {
 		return nil, fmt.Errorf("ask the daemon to %s: %w", r.Verb, err)
 	}
 	if a.Error != "" {
-		return nil, &remoteError{a.Error, classes[a.Class]}
+		return nil, class.Wrap(errors.New(a.Error), class.ByWord(a.Class))
 	}
 	return &a, nil
 }

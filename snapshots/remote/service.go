@@ -3,12 +3,12 @@ package remote
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
 
+	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/thinpool"
@@ -72,7 +72,7 @@ func Service() *grpc.ServiceDesc {
 				call := func(ctx context.Context, _ any) (any, error) {
 					answer, err := answer(ctx, srv.(*snapshots.Driver), r)
 					if err != nil {
-						return &reply{Error: err.Error(), Class: className(err)}, nil
+						return &reply{Error: err.Error(), Class: word(err)}, nil
 					}
 					return answer, nil
 				}
@@ -165,18 +165,10 @@ func (a *reply) pool(p snapshots.PoolInfo) {
 	a.Pool = &p
 }
 
-// classes are named on the wire.
-var classes = map[string]error{
-	"not found": snapshots.ErrNotFound, "exists": snapshots.ErrExists, "in use": snapshots.ErrInUse, "invalid": snapshots.ErrInvalid,
-	"no space": snapshots.ErrNoSpace, "pool state": snapshots.ErrPoolState, "locked": snapshots.ErrLocked,
-	"inconsistent": snapshots.ErrInconsistent, "closed": snapshots.ErrClosed, "deadline": context.DeadlineExceeded, "canceled": context.Canceled,
-}
-
-func className(err error) string {
-	for name, class := range classes {
-		if errors.Is(err, class) {
-			return name
-		}
+// word is what stands for an error's class on the wire.
+func word(err error) string {
+	if c := class.Of(err); c != nil {
+		return c.Word()
 	}
 	return ""
 }

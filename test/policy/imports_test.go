@@ -19,11 +19,12 @@ var arrows = map[string][]string{
 	"internal/keylock": {},
 	"devmapper":        {},
 	"metadata/dmthin":  {},
+	"class":            {"devmapper"},
 	"loopback":         {},
-	"metadata":         {"metadata/dmthin"},
-	"thinpool":         {"devmapper", "metadata/dmthin"},
-	"snapshots":        {"thinpool", "metadata", "metadata/dmthin", "devmapper", "loopback", "internal/ioctl", "internal/keylock"},
-	"images":           {"snapshots", "metadata/dmthin", "internal/keylock"},
+	"metadata":         {"class", "metadata/dmthin"},
+	"thinpool":         {"class", "devmapper", "metadata/dmthin"},
+	"snapshots":        {"class", "thinpool", "metadata", "metadata/dmthin", "devmapper", "loopback", "internal/ioctl", "internal/keylock"},
+	"images":           {"class", "snapshots", "metadata/dmthin", "internal/keylock"},
 	"bench":            {"bench/stats"},
 	"bench/stats":      {},
 	"bench/tool":       {},
@@ -31,8 +32,8 @@ var arrows = map[string][]string{
 	"bench/backend":    {"bench", "bench/tool", "snapshots", "thinpool", "metadata", "devmapper", "internal/ioctl"},
 	"bench/scenario":   {"bench", "bench/tool", "snapshots"},
 	"bench/report":     {"bench", "bench/stats"},
-	"cmd":              {"bench", "bench/backend", "bench/disk", "bench/report", "bench/scenario", "bench/tool", "images", "snapshots", "thinpool", "metadata", "metadata/dmthin", "devmapper", "loopback"},
-	"test":             {"bench", "images", "snapshots", "thinpool", "metadata", "metadata/dmthin", "devmapper", "loopback"},
+	"cmd":              {"class", "bench", "bench/backend", "bench/disk", "bench/report", "bench/scenario", "bench/tool", "images", "snapshots", "thinpool", "metadata", "metadata/dmthin", "devmapper", "loopback"},
+	"test":             {"class", "bench", "images", "snapshots", "thinpool", "metadata", "metadata/dmthin", "devmapper", "loopback"},
 }
 
 // planned are the names in arrows and walls that have no code yet. A name leaves

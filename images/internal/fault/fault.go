@@ -5,13 +5,13 @@
 // images.ErrHostile and layer.ErrHostile, which are these same values.
 package fault
 
-import "errors"
+import "github.com/veneerdm/veneer/class"
 
 // The classes. Each is one noun phrase that ends a sentence.
 var (
-	ErrHostile        = errors.New("the layer is hostile")
-	ErrMalformed      = errors.New("malformed image")
-	ErrTruncated      = errors.New("content ends too early")
-	ErrDigestMismatch = errors.New("digest does not match")
-	ErrNotFound       = errors.New("not found")
+	ErrHostile        = class.Hostile
+	ErrMalformed      = class.Malformed
+	ErrTruncated      = class.Truncated
+	ErrDigestMismatch = class.DigestMismatch
+	ErrNotFound       = class.NotFound
 )
