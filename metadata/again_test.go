@@ -2,7 +2,6 @@ package metadata_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -11,18 +10,18 @@ import (
 )
 
 // Who has read a record changes that snapshot, or none: never a later one that has its
-// key, even where the clock stands still.
+// key.
 func TestAnotherSnapshotWithTheKey(t *testing.T) {
-	c := newCatalog(t, metadata.Options{Now: func() time.Time { return time.Unix(1, 0) }})
-	create := func() metadata.Snapshot {
-		s, err := c.Create(metadata.Snapshot{Key: "a", Kind: metadata.Active, Size: 1})
+	c := newCatalog(t, metadata.Options{})
+	make := func() metadata.Snapshot {
+		s, err := create(c, metadata.Snapshot{Key: "a", Kind: metadata.Active, Size: 1})
 		require.NoError(t, err)
 		return s
 	}
-	was := create()
+	was := make()
 	_, err := c.Remove(was)
 	require.NoError(t, err)
-	now := create()
+	now := make()
 	fresh, err := c.Reserve(1, "rollback of a")
 	require.NoError(t, err)
 	for name, change := range map[string]func() error{
@@ -31,7 +30,7 @@ func TestAnotherSnapshotWithTheKey(t *testing.T) {
 		"update":       func() error { _, err := c.Update(was, func(*metadata.Snapshot) error { return nil }); return err },
 		"replace thin": func() error { _, err := c.ReplaceThin(was, fresh, 1); return err },
 		"create": func() error {
-			_, err := c.Create(metadata.Snapshot{Key: "of it", Kind: metadata.Active, Size: 1}, was)
+			_, err := create(c, metadata.Snapshot{Key: "of it", Kind: metadata.Active, Size: 1}, was)
 			return err
 		},
 		"remove": func() error { _, err := c.Remove(was); return err },

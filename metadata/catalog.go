@@ -19,8 +19,9 @@ import (
 	"github.com/veneerdm/veneer/metadata/dmthin"
 )
 
-// formatVersion is written into new catalogs. Others are refused.
-const formatVersion = 2
+// formatVersion is written into new catalogs. Version 2 is upgraded when it is opened,
+// others are refused.
+const formatVersion = 3
 
 var (
 	bucketMeta      = []byte("catalog")
@@ -31,9 +32,11 @@ var (
 
 	buckets = [][]byte{bucketMeta, bucketSnapshots, bucketTemplates, bucketTrash, bucketImages}
 
-	keyVersion = []byte("version")
-	keyNextID  = []byte("next-thin-id")
-	keyPool    = []byte("pool")
+	keyVersion      = []byte("version")
+	keyNextID       = []byte("next-thin-id")
+	keyPool         = []byte("pool")
+	keyAcknowledged = []byte("acknowledged")
+	keyClock        = []byte("clock")
 )
 
 // Options of Open. The zero value is what production uses.
@@ -43,16 +46,6 @@ type Options struct {
 	// AcceptOlder opens a catalog with a damaged header page as it was before its last
 	// change, which is forgotten. It is for repairs.
 	AcceptOlder bool
-	// BeforeCommit is asked before every transaction commits, with the name of the
-	// method; an error from it takes the transaction back. Tests inject faults.
-	BeforeCommit func(method string) error
-	// NoSync acknowledges before anything is on disk: it breaks every promise, for tests
-	// that cut no power or prove that they would notice.
-	NoSync bool
-	// Sabotage is empty, but for builds with the tag sabotage.
-	Sabotage Sabotage
-	// Now gives the time; nil is time.Now.
-	Now func() time.Time
 }
 
 // Catalog is an open catalog. It is safe for concurrent use.
@@ -62,12 +55,9 @@ type Catalog struct {
 	file    *os.File // the one that db has open
 	broken  atomic.Pointer[error]
 	stuck   atomic.Bool // a transaction never ended
+	closed  atomic.Bool
 	writing sync.Mutex
 	index   *index
-	before  func(string) error
-	now     func() time.Time
-	stamped time.Time // what stamp gave last; changed in transactions alone
-	mistakes
 }
 
 // Open opens the catalog in a file, or makes one. It does not wait for another
@@ -81,17 +71,14 @@ func Open(path string, o Options) (*Catalog, error) {
 	if err := verifyBefore(path, o); err != nil {
 		return nil, err
 	}
-	c := &Catalog{path: path, index: newIndex(), before: o.BeforeCommit, now: o.Now, mistakes: mistakesOf(o.Sabotage)}
-	if c.now == nil {
-		c.now = time.Now
-	}
+	c := &Catalog{path: path, index: newIndex()}
 	at := path
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		if c.file, err = conceive(path); err != nil {
+		if c.file, err = createTemp(path); err != nil {
 			return nil, fmt.Errorf("make catalog %s: %w", path, err)
 		}
 		if c.file != nil {
-			at += unborn
+			at += tempSuffix
 		}
 	}
 	err := guarded(func() (err error) {
@@ -116,10 +103,10 @@ func Open(path string, o Options) (*Catalog, error) {
 	case err != nil:
 		return nil, fmt.Errorf("open catalog %s: %w", path, err)
 	}
-	c.db.NoSync = o.NoSync
+	c.db.NoSync = dropsSync
 	err = c.prepare(path)
 	if err == nil && at != path {
-		err = c.deliver()
+		err = c.renameTemp()
 	}
 	if err != nil && at != path {
 		// Under its own name or not: nobody was told of it.
@@ -136,7 +123,7 @@ func Open(path string, o Options) (*Catalog, error) {
 
 // prepare makes a new file a catalog and checks an old one.
 func (c *Catalog) prepare(path string) error {
-	fresh := false
+	fresh, version := false, uint32(formatVersion)
 	err := c.view(func(tx *bolt.Tx) error {
 		meta := tx.Bucket(bucketMeta)
 		if meta == nil {
@@ -150,20 +137,27 @@ func (c *Catalog) prepare(path string) error {
 		if len(v) != 4 {
 			return fmt.Errorf("%w: %s has no format version", ErrCorrupt, path)
 		}
-		if n := binary.BigEndian.Uint32(v); n != formatVersion {
-			return fmt.Errorf("%w: %s has version %d, this program knows %d", ErrVersion, path, n, formatVersion)
+		version = binary.BigEndian.Uint32(v)
+		if version != formatVersion && version != upgradable {
+			return fmt.Errorf("%w: %s has version %d, this program knows %d", ErrVersion, path, version, formatVersion)
 		}
 		for _, b := range buckets {
 			if tx.Bucket(b) == nil {
 				return damaged("%s has no bucket %q", path, b)
 			}
 		}
-		return c.index.read(tx)
+		return nil
 	})
+	if err == nil && !fresh && version == upgradable {
+		err = c.upgrade()
+	}
+	if err == nil && !fresh {
+		err = c.view(c.index.read)
+	}
 	if err != nil || !fresh {
 		return err
 	}
-	return c.update("create", func(tx *txn) error {
+	return c.update(func(tx *txn) error {
 		for _, b := range buckets {
 			if _, err := tx.CreateBucket(b); err != nil {
 				return err

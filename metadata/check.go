@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 
+	bolt "go.etcd.io/bbolt"
+
 	"github.com/veneerdm/veneer/metadata/dmthin"
 )
 
@@ -12,16 +14,16 @@ import (
 // joined; nil when all is well. Each thin id has one owner, parents are committed,
 // views own nothing, and the index says what the records do. Changes wait meanwhile.
 func (c *Catalog) Check() error {
-	if err := c.catchUp(c); err != nil {
-		return err
-	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	var found []error
 	bad := func(format string, args ...any) {
 		found = append(found, fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...)))
 	}
-	snapshots, err := c.Snapshots()
+	var snapshots []Snapshot
+	err := c.view(func(tx *bolt.Tx) error {
+		return eachSnapshot(tx, func(s Snapshot) { snapshots = append(snapshots, s) })
+	})
 	if err != nil {
 		return err
 	}
@@ -41,9 +43,14 @@ func (c *Catalog) Check() error {
 		owners[id] = who
 	}
 	byKey := map[string]Snapshot{}
+	serials := map[uint64]string{}
 	implied := newIndex()
 	for _, s := range snapshots {
 		byKey[s.Key] = s
+		if other, taken := serials[s.Serial]; taken {
+			bad("snapshots %q and %q have one serial, %d", other, s.Key, s.Serial)
+		}
+		serials[s.Serial] = s.Key
 		if s.OwnsThin() {
 			own(s.Thin, s.Key)
 		}
@@ -59,7 +66,7 @@ func (c *Catalog) Check() error {
 			bad("parent %q of %q is %s", s.Parent, s.Key, parent.Kind)
 		case s.Kind == View && s.Thin != parent.Thin:
 			bad("view %q shows thin %s, its parent has %s", s.Key, s.Thin, parent.Thin)
-		case s.Size < parent.Size:
+		case s.Size < parent.Size && !parent.Lost:
 			bad("snapshot %q is smaller than its parent", s.Key)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 // Check beside changes saw one half of them before and the other after, and called a
 // good catalog corrupt.
 func TestCheckBesideChanges(t *testing.T) {
-	c := newCatalog(t, metadata.Options{NoSync: true})
+	c := newCatalog(t, metadata.Options{})
 	stop := make(chan struct{})
 	var group sync.WaitGroup
 	group.Go(func() {
@@ -23,7 +23,7 @@ func TestCheckBesideChanges(t *testing.T) {
 				return
 			default:
 			}
-			s, err := c.Create(metadata.Snapshot{Key: "a", Kind: metadata.Active, Size: 1})
+			s, err := create(c, metadata.Snapshot{Key: "a", Kind: metadata.Active, Size: 1})
 			assert.NoError(t, err)
 			_, err = c.Remove(at(c, "a"))
 			assert.NoError(t, err)

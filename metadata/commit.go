@@ -12,19 +12,12 @@ import (
 
 // update runs f in a transaction and commits it. bbolt's own Update would answer a
 // panic with a scan of the file in a goroutine, where the next one ends the process.
-func (c *Catalog) update(method string, f func(*txn) error) error {
-	if err := c.catchUp(c); err != nil {
-		return err
-	}
-	return c.transact(method, f)
-}
-
-func (c *Catalog) transact(method string, f func(*txn) error) error {
+func (c *Catalog) update(f func(*txn) error) error {
 	// bbolt lets the next writer in before tx.done.
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if err := c.broken.Load(); err != nil {
-		return *err
+	if err := c.Err(); err != nil {
+		return err
 	}
 	begun, err := c.db.Begin(true)
 	if err != nil {
@@ -32,10 +25,8 @@ func (c *Catalog) transact(method string, f func(*txn) error) error {
 	}
 	tx := &txn{Tx: begun, index: c.index}
 	err = guarded(func() error { return f(tx) })
-	if err == nil && c.before != nil {
-		err = c.before(method)
-	}
 	if err != nil {
+		tx.abandon()
 		return errors.Join(err, tx.Rollback())
 	}
 	id := uint64(tx.ID())
@@ -53,6 +44,7 @@ func (c *Catalog) transact(method string, f func(*txn) error) error {
 		return c.fail(err)
 	default:
 		if err := c.settle(id, err); err != nil {
+			tx.abandon()
 			return err
 		}
 	}
@@ -60,7 +52,17 @@ func (c *Catalog) transact(method string, f func(*txn) error) error {
 	return nil
 }
 
-// fail makes every later change answer err.
+// Err is nil as long as the catalog can be believed. After its disk has refused a flush
+// nobody knows whether the disk has what the page cache shows: every change and every
+// read answers this error until the catalog is opened again.
+func (c *Catalog) Err() error {
+	if err := c.broken.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// fail makes every later change and read answer err.
 func (c *Catalog) fail(err error) error {
 	err = fmt.Errorf("%w; nothing more is recorded until the catalog %s is opened again", err, c.path)
 	c.broken.Store(&err)
@@ -145,16 +147,20 @@ func (c *Catalog) opener(path string, flag int, mode os.FileMode) (f *os.File, e
 	return c.file, err
 }
 
-// Close closes the catalog. Closing it twice is no error.
+// Close records what was acknowledged and closes the catalog. Closing it twice is no error.
 func (c *Catalog) Close() error {
+	if c.closed.Swap(true) {
+		return nil
+	}
 	if !c.stuck.Load() {
-		return c.db.Close()
+		var err error
+		if c.Err() == nil {
+			err = c.SaveAcknowledged()
+		}
+		return errors.Join(err, c.db.Close())
 	}
 	// A transaction that never ended holds bbolt's lock. The file's own would stay as
 	// long as the file is mapped, and that is until the process ends.
 	err := syscall.Flock(int(c.file.Fd()), syscall.LOCK_UN)
-	if err = errors.Join(err, c.file.Close()); errors.Is(err, os.ErrClosed) || errors.Is(err, syscall.EBADF) {
-		return nil // the second time
-	}
-	return err
+	return errors.Join(err, c.file.Close())
 }

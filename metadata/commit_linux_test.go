@@ -19,8 +19,6 @@ import (
 	"github.com/veneerdm/veneer/test/resulttest"
 )
 
-var then = metadata.Options{Now: func() time.Time { return time.Unix(1, 0).UTC() }}
-
 // afterwards is a record that has nothing to do with the change.
 const afterwards = "afterwards"
 
@@ -28,12 +26,14 @@ const afterwards = "afterwards"
 func everything(t *testing.T, c *metadata.Catalog) string {
 	t.Helper()
 	require.NoError(t, c.Check())
-	snapshots, err1 := c.Snapshots()
-	trash, err2 := c.Trash()
-	images, err3 := c.Images()
-	require.NoError(t, errors.Join(err1, err2, err3))
+	thins, err1 := c.Thins()
+	images, err2 := c.Images()
+	require.NoError(t, errors.Join(err1, err2))
+	for i := range thins {
+		thins[i].Snapshot.Created, thins[i].Snapshot.Updated = time.Time{}, time.Time{}
+	}
 	images = slices.DeleteFunc(images, func(i metadata.Image) bool { return i.Name == afterwards })
-	all, err := json.Marshal([]any{snapshots, trash, append([]metadata.Image(nil), images...)})
+	all, err := json.Marshal([]any{thins, append([]metadata.Image(nil), images...)})
 	require.NoError(t, err)
 	return string(all)
 }
@@ -63,10 +63,10 @@ func catalogOf(t *testing.T, path string, pageSize int) []byte {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{PageSize: pageSize, NoFreelistSync: true})
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
-	c, err := metadata.Open(path, then)
+	c, err := metadata.Open(path, metadata.Options{})
 	require.NoError(t, err)
 	for _, key := range []string{"tmp", "active"} {
-		_, err := c.Create(metadata.Snapshot{Key: key, Kind: metadata.Active, Size: 1})
+		_, err := create(c, metadata.Snapshot{Key: key, Kind: metadata.Active, Size: 1})
 		require.NoError(t, err)
 	}
 	_, err = c.Commit(at(c, "tmp"), "base", nil)
@@ -91,10 +91,10 @@ func TestEveryFaultOfTheCatalogsDisk(t *testing.T) {
 				continue // it writes the same
 			}
 			t.Run(fmt.Sprint(ch.name, " ", pageSize), func(t *testing.T) {
-				p := &patient{t: t, path: filepath.Join(t.TempDir(), "catalog.db"), whole: whole, change: ch, folder: t.TempDir(), known: map[string]string{}}
+				p := &faultCase{t: t, path: filepath.Join(t.TempDir(), "catalog.db"), whole: whole, change: ch, folder: t.TempDir(), known: map[string]string{}}
 				require.NoError(t, os.WriteFile(p.path, whole, 0o600))
-				p.disk = newSickDisk(t, p.path)
-				calls := p.rehearse()
+				p.disk = newFaultyDisk(t, p.path)
+				calls := p.dryRun()
 				for call := 0; ; call++ {
 					if calls > 20 && call > 1 && call < calls-2 {
 						continue // one of many alike
@@ -106,7 +106,7 @@ func TestEveryFaultOfTheCatalogsDisk(t *testing.T) {
 								if calls > 20 && (lasts || kept == keptAll) || errno == syscall.ENOSPC && kept != keptNothing {
 									continue // as others
 								}
-								if p.fallIll(illness{call, errno, lasts, kept}) {
+								if p.inject(diskFault{call, errno, lasts, kept}) {
 									tried = true
 									row.Points++
 								}
@@ -123,28 +123,26 @@ func TestEveryFaultOfTheCatalogsDisk(t *testing.T) {
 	}
 }
 
-// patient is a catalog on a disk that falls ill during one change.
-type patient struct {
+// faultCase is a catalog on a disk that falls fault during one change.
+type faultCase struct {
 	t             *testing.T
 	path          string
 	whole         []byte
-	disk          *sickDisk
+	disk          *faultyDisk
 	change        change
 	before, after string
 	folder        string            // for disks after a power cut
 	known         map[string]string // what catalogs of those bytes say
 }
 
-func (p *patient) open() *metadata.Catalog {
+func (p *faultCase) open() *metadata.Catalog {
 	p.t.Helper()
-	o := then
-	o.MustExist = true
-	c, err := metadata.Open(p.path, o)
+	c, err := metadata.Open(p.path, metadata.Options{MustExist: true})
 	require.NoError(p.t, err)
 	return c
 }
 
-func (p *patient) reset() {
+func (p *faultCase) reset() {
 	p.t.Helper()
 	require.NoError(p.t, os.WriteFile(p.path, p.whole, 0o600))
 	p.disk.mu.Lock()
@@ -153,14 +151,14 @@ func (p *patient) reset() {
 	clear(p.disk.dirty)
 }
 
-// rehearse has the change succeed, and says how many calls it makes.
-func (p *patient) rehearse() int {
+// dryRun has the change succeed, and says how many calls it makes.
+func (p *faultCase) dryRun() int {
 	p.t.Helper()
 	c := p.open()
 	p.before = everything(p.t, c)
-	p.disk.fallIll(healthy)
+	p.disk.inject(noFault)
 	require.NoError(p.t, p.change.do(c))
-	_, calls := p.disk.mend()
+	_, calls := p.disk.repair()
 	p.after = everything(p.t, c)
 	require.NoError(p.t, c.Close())
 	require.Equal(p.t, p.after, p.onDisk(p.disk.cutPower()), "what is acknowledged is on the disk")
@@ -168,16 +166,14 @@ func (p *patient) rehearse() int {
 }
 
 // onDisk is what a catalog says that has those bytes.
-func (p *patient) onDisk(content []byte) string {
+func (p *faultCase) onDisk(content []byte) string {
 	p.t.Helper()
 	if said, known := p.known[string(content)]; known {
 		return said
 	}
 	path := filepath.Join(p.folder, "cut.db")
 	require.NoError(p.t, os.WriteFile(path, content, 0o600))
-	o := then
-	o.NoSync = true
-	c, err := metadata.Open(path, o)
+	c, err := metadata.Open(path, metadata.Options{})
 	require.NoError(p.t, err)
 	said := everything(p.t, c)
 	require.NoError(p.t, c.Close())
@@ -186,17 +182,17 @@ func (p *patient) onDisk(content []byte) string {
 	return said
 }
 
-// fallIll has the change meet an illness, and says whether it did.
-func (p *patient) fallIll(ill illness) bool {
+// inject has the change meet an diskFault, and says whether it did.
+func (p *faultCase) inject(fault diskFault) bool {
 	t := p.t
 	t.Helper()
 	p.reset()
 	clear(p.known)
 	c := p.open()
-	p.disk.fallIll(ill)
+	p.disk.inject(fault)
 	err := p.change.do(c)
-	fired, _ := p.disk.mend()
-	at := fmt.Sprintf("%s: %s, answered %v", ill, fired, err)
+	fired, _ := p.disk.repair()
+	at := fmt.Sprintf("%s: %s, answered %v", fault, fired, err)
 	if fired == "" {
 		require.NoError(t, err, at)
 		require.NoError(t, c.Close())
@@ -215,6 +211,9 @@ func (p *patient) fallIll(ill illness) bool {
 	if later != nil {
 		require.ErrorIs(t, later, metadata.ErrDisk, at)
 		require.ErrorContains(t, later, "nothing more is recorded until", at)
+		_, read := c.Trash()
+		require.ErrorIs(t, read, metadata.ErrDisk, "%s: nobody knows whether the disk has what the page cache shows", at)
+		require.ErrorIs(t, c.Err(), metadata.ErrDisk, at)
 		require.Error(t, err, at)
 		possible = []string{p.before, p.after} // and the error says "perhaps"
 	} else {
@@ -250,9 +249,9 @@ func TestEveryFaultOfMakingACatalog(t *testing.T) {
 	defer end()
 	t.Run("new", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "catalog.db")
-		disk := newSickDisk(t, path)
+		disk := newFaultyDisk(t, path)
 		open := func(path string, at any) string {
-			c, err := metadata.Open(path, then)
+			c, err := metadata.Open(path, metadata.Options{})
 			require.NoError(t, err, at)
 			said := everything(t, c)
 			require.NoError(t, c.Close(), at)
@@ -263,20 +262,20 @@ func TestEveryFaultOfMakingACatalog(t *testing.T) {
 			for _, kept := range []kept{keptNothing, keptAll, keptSome} {
 				for _, lasts := range []bool{false, true} {
 					disk.disk = nil
-					ill := illness{call, syscall.EIO, lasts, kept}
-					disk.fallIll(ill)
-					c, err := metadata.Open(path, then)
-					fired, _ := disk.mend()
+					fault := diskFault{call, syscall.EIO, lasts, kept}
+					disk.inject(fault)
+					c, err := metadata.Open(path, metadata.Options{})
+					fired, _ := disk.repair()
 					if err == nil {
-						require.NoError(t, c.Close(), ill)
+						require.NoError(t, c.Close(), fault)
 					}
 					if fired == "" {
-						require.NoError(t, err, ill)
+						require.NoError(t, err, fault)
 						require.Positive(t, call)
 						return
 					}
 					row.Points++
-					at := fmt.Sprintf("%s: %s, answered %v", ill, fired, err)
+					at := fmt.Sprintf("%s: %s, answered %v", fault, fired, err)
 					left, look := filepath.Glob(path + "*")
 					require.NoError(t, look)
 					cut := filepath.Join(t.TempDir(), "cut.db")
@@ -288,8 +287,8 @@ func TestEveryFaultOfMakingACatalog(t *testing.T) {
 						require.NoError(t, os.WriteFile(cut+".making", disk.cutPower(), 0o600), at)
 						require.Empty(t, left, at)
 					}
-					require.Equal(t, "[null,null,null]", open(cut, at), "%s: after a power cut", at)
-					require.Equal(t, "[null,null,null]", open(path, at), at)
+					require.Equal(t, "[null,null]", open(cut, at), "%s: after a power cut", at)
+					require.Equal(t, "[null,null]", open(path, at), at)
 				}
 			}
 		}

@@ -22,7 +22,7 @@ import (
 func aCatalog(t testing.TB) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "catalog.db")
-	c, err := metadata.Open(path, metadata.Options{NoSync: true})
+	c, err := metadata.Open(path, metadata.Options{})
 	require.NoError(t, err)
 	require.NoError(t, c.SetPool(metadata.Pool{Name: "web", State: metadata.Ready, BlockSize: 65536}))
 	id, err := c.Reserve(1, "template")
@@ -31,7 +31,7 @@ func aCatalog(t testing.TB) []byte {
 	parent := ""
 	for i := range 60 {
 		key := fmt.Sprint("layer ", i)
-		_, err := c.Create(metadata.Snapshot{Key: key + " work", Parent: parent, Kind: metadata.Active, Size: 1, Labels: map[string]string{"a": "b"}})
+		_, err := create(c, metadata.Snapshot{Key: key + " work", Parent: parent, Kind: metadata.Active, Size: 1, Labels: map[string]string{"a": "b"}})
 		require.NoError(t, err)
 		_, err = c.Commit(at(c, key+" work"), key, nil)
 		require.NoError(t, err)
@@ -39,10 +39,11 @@ func aCatalog(t testing.TB) []byte {
 			parent = key
 		}
 	}
-	_, err = c.Create(metadata.Snapshot{Key: "view", Parent: parent, Kind: metadata.View, Size: 1})
+	_, err = create(c, metadata.Snapshot{Key: "view", Parent: parent, Kind: metadata.View, Size: 1})
 	require.NoError(t, err)
 	_, err = c.Remove(at(c, "layer 59"))
 	require.NoError(t, err)
+	require.NoError(t, c.SaveAcknowledged())
 	require.NoError(t, c.PutImage(metadata.Image{Name: "nginx", Record: bytes.Repeat([]byte("image"), 2000)}))
 	require.NoError(t, c.Close())
 	b, err := os.ReadFile(path)

@@ -17,6 +17,8 @@ var (
 	ErrInUse = class.InUse
 	// ErrInvalid: the request contradicts the catalog's rules.
 	ErrInvalid = class.Invalid
+	// ErrLost: the pool has lost what the snapshot held.
+	ErrLost = class.Lost
 	// ErrLocked: another process has the catalog open.
 	ErrLocked = class.Locked
 	// ErrCorrupt: the file is not a catalog, or is damaged.

@@ -67,10 +67,14 @@ func guarded(f func() error) (err error) {
 }
 
 func (c *Catalog) view(f func(*bolt.Tx) error) error {
-	if err := c.catchUp(c); err != nil {
+	if err := c.Err(); err != nil {
 		return err
 	}
-	return guarded(func() error { return c.db.View(f) })
+	err := guarded(func() error { return c.db.View(f) })
+	if err == nil {
+		err = c.Err() // the disk may have refused meanwhile what f was shown
+	}
+	return err
 }
 
 // HeaderError says that one of a catalog's two header pages is damaged. The other one

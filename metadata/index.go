@@ -11,25 +11,35 @@ import (
 	"github.com/veneerdm/veneer/metadata/dmthin"
 )
 
-// index is what the records imply and changes ask for: the thin ids that are taken,
-// and the children of each snapshot. It is made from the records when a catalog is
-// opened. In the file it would be a second truth that can contradict the first, and a
-// few more pages to write in every transaction.
+// index is what the records imply and changes ask for: the thin ids that are taken, the
+// children of each snapshot, and which snapshots are not acknowledged. It is made from
+// the records when a catalog is opened. In the file it would be a second copy that can
+// contradict the first, and a few more pages to write in every transaction.
 type index struct {
 	mu       sync.RWMutex
 	taken    map[dmthin.ThinID]bool
-	foreign  map[dmthin.ThinID]bool // the pool has them and nobody here knows why
+	unknown  map[dmthin.ThinID]bool // the pool has them and no record does
 	children map[string]map[string]bool
+
+	// inflight has the serials of snapshots that are not acknowledged, with their keys.
+	// Nobody but who makes one sees it.
+	inflight map[uint64]string
+	last     uint64 // the highest serial that was given
+	saved    uint64 // up to which serial the file says that all are acknowledged
+	clock    uint32 // see Catalog.SetClock
 }
 
 func newIndex() *index {
-	return &index{taken: map[dmthin.ThinID]bool{}, foreign: map[dmthin.ThinID]bool{}, children: map[string]map[string]bool{}}
+	return &index{
+		taken: map[dmthin.ThinID]bool{}, unknown: map[dmthin.ThinID]bool{},
+		children: map[string]map[string]bool{}, inflight: map[uint64]string{},
+	}
 }
 
 func (x *index) free(id dmthin.ThinID) bool {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return !x.taken[id] && !x.foreign[id]
+	return !x.taken[id] && !x.unknown[id]
 }
 
 func (x *index) owned(id dmthin.ThinID) bool {
@@ -38,10 +48,15 @@ func (x *index) owned(id dmthin.ThinID) bool {
 	return x.taken[id]
 }
 
+// childrenOf gives the keys of the acknowledged children, in order.
 func (x *index) childrenOf(key string) []string {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return slices.Sorted(maps.Keys(x.children[key]))
+	hidden := map[string]bool{}
+	for _, key := range x.inflight {
+		hidden[key] = true
+	}
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(x.children[key])), func(key string) bool { return hidden[key] })
 }
 
 func (x *index) hasChildren(key string) bool {
@@ -50,10 +65,36 @@ func (x *index) hasChildren(key string) bool {
 	return len(x.children[key]) > 0
 }
 
+// hidden says whether a snapshot, as it was read, is not acknowledged yet.
+func (x *index) hidden(s Snapshot) bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	_, hidden := x.inflight[s.Serial]
+	return hidden
+}
+
+func (x *index) acknowledge(serial uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.inflight, serial)
+}
+
+// acknowledged is the serial up to which all snapshots are acknowledged, and unsaved
+// says that the file does not know.
+func (x *index) acknowledged() (serial uint64, unsaved bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	serial = x.last
+	for s := range x.inflight {
+		serial = min(serial, s-1)
+	}
+	return serial, serial > x.saved
+}
+
 // The rest is called with the lock held, or before anybody else knows the index.
 
 func (x *index) take(id dmthin.ThinID) {
-	delete(x.foreign, id)
+	delete(x.unknown, id)
 	x.taken[id] = true
 }
 
@@ -76,6 +117,9 @@ func (x *index) unlink(parent, child string) {
 
 // read makes the index of what a transaction sees.
 func (x *index) read(tx *bolt.Tx) error {
+	x.saved = number(tx, keyAcknowledged)
+	x.clock = uint32(number(tx, keyClock))
+	x.last = tx.Bucket(bucketSnapshots).Sequence()
 	err := tx.Bucket(bucketSnapshots).ForEach(func(k, v []byte) error {
 		s := Snapshot{Key: string(k)}
 		if err := decode(bucketSnapshots, k, v, &s); err != nil {
@@ -85,6 +129,9 @@ func (x *index) read(tx *bolt.Tx) error {
 			x.take(s.Thin)
 		}
 		x.link(s.Parent, s.Key)
+		if s.Serial > x.saved && s.Kind != Committed && !s.Lost {
+			x.inflight[s.Serial] = s.Key
+		}
 		return nil
 	})
 	if err != nil {
@@ -107,58 +154,14 @@ func (x *index) read(tx *bolt.Tx) error {
 	})
 }
 
-// txn is a transaction under way, and what becomes of the index when it is done.
-type txn struct {
-	*bolt.Tx
-	index *index
-	later []func()
+// number reads a number of the catalog's own, 0 if it has none.
+func number(tx *bolt.Tx, key []byte) uint64 {
+	if v := tx.Bucket(bucketMeta).Get(key); len(v) == 8 {
+		return binary.BigEndian.Uint64(v)
+	}
+	return 0
 }
 
-// then is done to the index when the transaction is on the disk.
-func (tx *txn) then(f func()) { tx.later = append(tx.later, f) }
-
-func (tx *txn) done() {
-	tx.index.mu.Lock()
-	defer tx.index.mu.Unlock()
-	for _, f := range tx.later {
-		f()
-	}
-}
-
-func (tx *txn) take(id dmthin.ThinID) { tx.then(func() { tx.index.take(id) }) }
-
-func (tx *txn) link(parent, child string) { tx.then(func() { tx.index.link(parent, child) }) }
-
-func (tx *txn) unlink(parent, child string) { tx.then(func() { tx.index.unlink(parent, child) }) }
-
-// allocate takes the next free thin id. The circle is 2^24; as a snapshot raises the
-// pool's clock at least as often as an id is taken, a second round never comes in a
-// pool that is whole.
-func (tx *txn) allocate() (dmthin.ThinID, error) {
-	meta := tx.Bucket(bucketMeta)
-	var next uint32
-	if v := meta.Get(keyNextID); len(v) == 4 {
-		next = binary.BigEndian.Uint32(v)
-	}
-	for range int(dmthin.MaxThinID) + 1 {
-		id := dmthin.ThinID(next) & dmthin.MaxThinID
-		next = uint32(id) + 1
-		if tx.index.free(id) {
-			tx.take(id)
-			return id, meta.Put(keyNextID, binary.BigEndian.AppendUint32(nil, next))
-		}
-	}
-	return 0, ErrIDs
-}
-
-// SkipThins makes sure that ids are not handed out as long as the catalog is open: the
-// pool has them and nobody here knows why.
-func (c *Catalog) SkipThins(ids []dmthin.ThinID) {
-	c.index.mu.Lock()
-	defer c.index.mu.Unlock()
-	for _, id := range ids {
-		if !c.index.taken[id] {
-			c.index.foreign[id] = true
-		}
-	}
+func putNumber(tx *txn, key []byte, n uint64) error {
+	return tx.Bucket(bucketMeta).Put(key, binary.BigEndian.AppendUint64(nil, n))
 }

@@ -10,3 +10,12 @@ func at(c *metadata.Catalog, key string) metadata.Snapshot {
 	}
 	return s
 }
+
+// create makes a snapshot's record and acknowledges it.
+func create(c *metadata.Catalog, s metadata.Snapshot, of ...metadata.Snapshot) (metadata.Snapshot, error) {
+	s, err := c.Create(s, of...)
+	if err == nil {
+		c.Acknowledge(s)
+	}
+	return s, err
+}

@@ -20,7 +20,7 @@ func (c *Catalog) Pool() (p Pool, err error) {
 
 // SetPool records the pool.
 func (c *Catalog) SetPool(p Pool) error {
-	return c.update("set pool", func(tx *txn) error {
+	return c.update(func(tx *txn) error {
 		return put(tx, bucketMeta, keyPool, p)
 	})
 }
@@ -30,7 +30,7 @@ func (c *Catalog) PutImage(i Image) error {
 	if i.Name == "" {
 		return fmt.Errorf("%w: an image without a name", ErrInvalid)
 	}
-	return c.update("put image", func(tx *txn) error {
+	return c.update(func(tx *txn) error {
 		return tx.Bucket(bucketImages).Put([]byte(i.Name), seal(bucketImages, []byte(i.Name), i.Record))
 	})
 }
@@ -64,7 +64,7 @@ func (c *Catalog) Images() (all []Image, err error) {
 
 // DeleteImage drops an image's record.
 func (c *Catalog) DeleteImage(name string) error {
-	return c.update("delete image", func(tx *txn) error {
+	return c.update(func(tx *txn) error {
 		if tx.Bucket(bucketImages).Get([]byte(name)) == nil {
 			return fmt.Errorf("%w: image %q", ErrNotFound, name)
 		}
@@ -74,7 +74,7 @@ func (c *Catalog) DeleteImage(name string) error {
 
 // Reset makes the catalog as new: the pool is gone, and with it all that was in it.
 func (c *Catalog) Reset() error {
-	return c.update("reset", func(tx *txn) error {
+	return c.update(func(tx *txn) error {
 		for _, b := range buckets[1:] {
 			if err := tx.DeleteBucket(b); err != nil {
 				return err
@@ -83,7 +83,17 @@ func (c *Catalog) Reset() error {
 				return err
 			}
 		}
-		tx.then(func() { clear(tx.index.taken); clear(tx.index.children) })
+		for _, key := range [][]byte{keyAcknowledged, keyClock} {
+			if err := tx.Bucket(bucketMeta).Delete(key); err != nil {
+				return err
+			}
+		}
+		tx.then(func() {
+			clear(tx.index.taken)
+			clear(tx.index.children)
+			clear(tx.index.inflight)
+			tx.index.last, tx.index.saved, tx.index.clock = 0, 0, 0
+		})
 		return tx.Bucket(bucketMeta).Delete(keyPool)
 	})
 }

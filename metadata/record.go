@@ -16,22 +16,25 @@ const (
 	View      Kind = "view"
 )
 
-// State says how far the making of something got.
+// State says how far the making or destroying of the pool got.
 type State string
 
-// The states of a record. A snapshot stays Creating until its record is written
-// for another reason: its thin device's presence in the pool is what decides.
+// The states of a pool's record.
 const (
+	// Creating: it is not complete, or is being destroyed. What there is of it goes.
 	Creating State = "creating"
 	Ready    State = "ready"
 )
 
 // Snapshot is the record of one snapshot.
 type Snapshot struct {
-	Key        string            `json:"-"`
-	Parent     string            `json:"parent,omitempty"`
-	Kind       Kind              `json:"kind"`
-	State      State             `json:"state"`
+	Key    string `json:"-"`
+	Parent string `json:"parent,omitempty"`
+	Kind   Kind   `json:"kind"`
+	// Serial tells it from every other snapshot, also from a later one with its key.
+	Serial uint64 `json:"serial"`
+	// Lost says that the pool has lost its thin device.
+	Lost       bool              `json:"lost,omitempty"`
 	Thin       dmthin.ThinID     `json:"thin"` // a view has its parent's
 	Size       uint64            `json:"size"` // bytes
 	Filesystem string            `json:"filesystem"`

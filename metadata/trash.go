@@ -3,67 +3,79 @@ package metadata
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/veneerdm/veneer/lifecycle"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 )
 
-func (c *Catalog) throwAway(tx *txn, id dmthin.ThinID, size uint64, was string) error {
-	if c.skipsTrash() {
-		tx.then(func() { delete(tx.index.taken, id) })
-		return nil
+// throwAway puts the thin device of something that is removed into the trash.
+func throwAway(tx *txn, id dmthin.ThinID, from lifecycle.State, size uint64, was string) error {
+	if err := move(id, from, lifecycle.Trash); err != nil {
+		return err
 	}
-	return c.putTrash(tx, Trash{Thin: id, Size: size, Was: was})
+	return putTrash(tx, Trash{Thin: id, Size: size, Was: was})
 }
 
-func (c *Catalog) putTrash(tx *txn, t Trash) error {
+func putTrash(tx *txn, t Trash) error {
 	if t.Since.IsZero() {
-		t.Since = c.now().UTC()
+		t.Since = time.Now().UTC()
 	}
 	return put(tx, bucketTrash, thinKey(t.Thin), t)
 }
 
-// takeBack takes a reserved id out of the trash; the caller gives it an owner.
-func takeBack(tx *txn, id dmthin.ThinID) error {
-	trash := tx.Bucket(bucketTrash)
-	if trash.Get(thinKey(id)) == nil {
-		return fmt.Errorf("%w: thin %s is not reserved", ErrInvalid, id)
+func getTrash(tx *bolt.Tx, id dmthin.ThinID) (t Trash, err error) {
+	t.Thin = id
+	v := tx.Bucket(bucketTrash).Get(thinKey(id))
+	if v == nil {
+		return t, fmt.Errorf("%w: thin %s in the trash", ErrNotFound, id)
 	}
-	return trash.Delete(thinKey(id))
+	return t, decode(bucketTrash, thinKey(id), v, &t)
 }
 
-// Reserve gives a fresh thin id that is in the trash until ReplaceThin, CommitCopy
-// or AddTemplate takes it: whatever happens in between, nothing is left over.
+// takeReserved takes a reserved id out of the trash; the caller gives it an owner.
+func takeReserved(tx *txn, id dmthin.ThinID, to lifecycle.State) error {
+	t, err := getTrash(tx.Tx, id)
+	if err != nil || !t.Reserved {
+		return fmt.Errorf("%w: thin %s is not reserved", ErrInvalid, id)
+	}
+	if err := move(id, lifecycle.Reserved, to); err != nil {
+		return err
+	}
+	return tx.Bucket(bucketTrash).Delete(thinKey(id))
+}
+
+// Reserve gives a fresh thin id that is kept as reserved trash until ReplaceThin,
+// CommitCopy or AddTemplate takes it: whatever happens in between, nothing is left over.
 // purpose is for people.
 func (c *Catalog) Reserve(size uint64, purpose string) (id dmthin.ThinID, err error) {
-	err = c.update("reserve", func(tx *txn) error {
+	err = c.update(func(tx *txn) error {
 		if id, err = tx.allocate(); err != nil {
 			return err
 		}
-		return c.putTrash(tx, Trash{Thin: id, Size: size, Was: purpose, Reserved: true})
+		if err := move(id, lifecycle.Unrecorded, lifecycle.Reserved); err != nil {
+			return err
+		}
+		return putTrash(tx, Trash{Thin: id, Size: size, Was: purpose, Reserved: true})
 	})
 	return id, err
 }
 
-// Release makes a reserved thin id ordinary trash: nobody will take it any more.
-func (c *Catalog) Release(id dmthin.ThinID) error {
-	return c.update("release", func(tx *txn) error { return c.release(tx, thinKey(id)) })
-}
-
-// ReleaseAll releases every reservation. It is for a start, when none can be under way.
-func (c *Catalog) ReleaseAll() error {
-	trash, err := c.Trash()
-	if err != nil {
-		return err
-	}
-	trash = slices.DeleteFunc(trash, func(t Trash) bool { return !t.Reserved })
-	if len(trash) == 0 {
-		return nil
-	}
-	return c.update("release all", func(tx *txn) error {
-		for _, t := range trash {
-			if err := c.release(tx, thinKey(t.Thin)); err != nil {
+// Release makes reserved thin ids ordinary trash: nobody will take them any more.
+func (c *Catalog) Release(ids ...dmthin.ThinID) error {
+	return c.update(func(tx *txn) error {
+		for _, id := range ids {
+			t, err := getTrash(tx.Tx, id)
+			if err != nil {
+				return err
+			}
+			if err := move(id, t.state(), lifecycle.Trash); err != nil {
+				return err
+			}
+			t.Reserved = false
+			if err := putTrash(tx, t); err != nil {
 				return err
 			}
 		}
@@ -71,50 +83,36 @@ func (c *Catalog) ReleaseAll() error {
 	})
 }
 
-func (c *Catalog) release(tx *txn, key []byte) error {
-	v := tx.Bucket(bucketTrash).Get(key)
-	if v == nil {
-		return nil
+func (t Trash) state() lifecycle.State {
+	if t.Reserved {
+		return lifecycle.Reserved
 	}
-	t := Trash{Thin: trashID(key)}
-	if err := decode(bucketTrash, key, v, &t); err != nil {
-		return err
-	}
-	t.Reserved = false
-	return c.putTrash(tx, t)
+	return lifecycle.Trash
 }
 
-// ThrowAway puts a thin device that no record leads to into the trash, whether
-// SkipThins has marked it or not.
-func (c *Catalog) ThrowAway(id dmthin.ThinID, size uint64, was string) error {
-	return c.update("throw away", func(tx *txn) error {
-		if tx.index.owned(id) {
-			return fmt.Errorf("%w: thin %s belongs to somebody", ErrInvalid, id)
-		}
-		tx.take(id)
-		return c.throwAway(tx, id, size, was)
-	})
-}
-
-// Trash lists what is to be deleted, in the order of the ids.
+// Trash lists what is to be deleted, and what is reserved, in the order of the ids.
 func (c *Catalog) Trash() (all []Trash, err error) {
-	err = c.view(func(tx *bolt.Tx) error {
-		return tx.Bucket(bucketTrash).ForEach(func(k, v []byte) error {
-			t := Trash{Thin: trashID(k)}
-			if err := decode(bucketTrash, k, v, &t); err != nil {
-				return err
-			}
-			all = append(all, t)
-			return nil
-		})
+	err = c.view(func(tx *bolt.Tx) error { all, err = trashOf(tx); return err })
+	return all, err
+}
+
+func trashOf(tx *bolt.Tx) (all []Trash, err error) {
+	err = tx.Bucket(bucketTrash).ForEach(func(k, v []byte) error {
+		t := Trash{Thin: trashID(k)}
+		if err := decode(bucketTrash, k, v, &t); err != nil {
+			return err
+		}
+		all = append(all, t)
+		return nil
 	})
 	return all, err
 }
 
-// Forget drops trash entries whose thin devices are deleted. Their ids are free
-// again, and come round when the circle does.
+// Forget drops trash entries whose thin devices are deleted. Their ids are free again,
+// and come round when the circle does.
 func (c *Catalog) Forget(ids ...dmthin.ThinID) error {
-	return c.update("forget", func(tx *txn) error {
+	ids = slices.Clone(ids)
+	return c.update(func(tx *txn) error {
 		for _, id := range ids {
 			if tx.Bucket(bucketTrash).Get(thinKey(id)) == nil {
 				continue
@@ -125,64 +123,5 @@ func (c *Catalog) Forget(ids ...dmthin.ThinID) error {
 			tx.then(func() { delete(tx.index.taken, id) })
 		}
 		return nil
-	})
-}
-
-// AddTemplate records a formatted template under a thin id that Reserve gave.
-func (c *Catalog) AddTemplate(t Template) error {
-	return c.update("add template", func(tx *txn) error {
-		if tx.Bucket(bucketTemplates).Get([]byte(t.Name)) != nil {
-			return fmt.Errorf("%w: template %q", ErrExists, t.Name)
-		}
-		if err := takeBack(tx, t.Thin); err != nil {
-			return err
-		}
-		return put(tx, bucketTemplates, []byte(t.Name), t)
-	})
-}
-
-// Templates lists the templates by name.
-func (c *Catalog) Templates() (all []Template, err error) {
-	err = c.view(func(tx *bolt.Tx) error {
-		return tx.Bucket(bucketTemplates).ForEach(func(k, v []byte) error {
-			t := Template{Name: string(k)}
-			if err := decode(bucketTemplates, k, v, &t); err != nil {
-				return err
-			}
-			all = append(all, t)
-			return nil
-		})
-	})
-	return all, err
-}
-
-// Template gives one template.
-func (c *Catalog) Template(name string) (t Template, err error) {
-	t.Name = name
-	err = c.view(func(tx *bolt.Tx) error {
-		v := tx.Bucket(bucketTemplates).Get([]byte(name))
-		if v == nil {
-			return fmt.Errorf("%w: template %q", ErrNotFound, name)
-		}
-		return decode(bucketTemplates, []byte(name), v, &t)
-	})
-	return t, err
-}
-
-// RemoveTemplate drops a template; its thin device goes to the trash.
-func (c *Catalog) RemoveTemplate(name string) error {
-	return c.update("remove template", func(tx *txn) error {
-		v := tx.Bucket(bucketTemplates).Get([]byte(name))
-		if v == nil {
-			return fmt.Errorf("%w: template %q", ErrNotFound, name)
-		}
-		var t Template
-		if err := decode(bucketTemplates, []byte(name), v, &t); err != nil {
-			return err
-		}
-		if err := tx.Bucket(bucketTemplates).Delete([]byte(name)); err != nil {
-			return err
-		}
-		return c.throwAway(tx, t.Thin, t.Size, "template "+name)
 	})
 }

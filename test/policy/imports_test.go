@@ -21,9 +21,10 @@ var arrows = map[string][]string{
 	"metadata/dmthin":  {},
 	"class":            {"devmapper"},
 	"loopback":         {},
-	"metadata":         {"class", "metadata/dmthin"},
+	"lifecycle":        {},
+	"metadata":         {"class", "lifecycle", "metadata/dmthin"},
 	"thinpool":         {"class", "devmapper", "metadata/dmthin"},
-	"snapshots":        {"class", "thinpool", "metadata", "metadata/dmthin", "devmapper", "loopback", "internal/ioctl", "internal/keylock"},
+	"snapshots":        {"class", "lifecycle", "thinpool", "metadata", "metadata/dmthin", "devmapper", "loopback", "internal/ioctl", "internal/keylock"},
 	"images":           {"class", "snapshots", "metadata/dmthin", "internal/keylock"},
 	"bench":            {"bench/stats"},
 	"bench/stats":      {},
@@ -32,8 +33,8 @@ var arrows = map[string][]string{
 	"bench/backend":    {"bench", "bench/tool", "snapshots", "thinpool", "metadata", "devmapper", "internal/ioctl"},
 	"bench/scenario":   {"bench", "bench/tool", "snapshots"},
 	"bench/report":     {"bench", "bench/stats"},
-	"cmd":              {"class", "bench", "bench/backend", "bench/disk", "bench/report", "bench/scenario", "bench/tool", "images", "snapshots", "thinpool", "metadata", "metadata/dmthin", "devmapper", "loopback"},
-	"test":             {"class", "bench", "images", "snapshots", "thinpool", "metadata", "metadata/dmthin", "devmapper", "loopback"},
+	"cmd":              {"class", "lifecycle", "bench", "bench/backend", "bench/disk", "bench/report", "bench/scenario", "bench/tool", "images", "snapshots", "thinpool", "metadata", "metadata/dmthin", "devmapper", "loopback"},
+	"test":             {"class", "lifecycle", "bench", "images", "snapshots", "thinpool", "metadata", "metadata/dmthin", "devmapper", "loopback"},
 }
 
 // planned are the names in arrows and walls that have no code yet. A name leaves

@@ -20,12 +20,12 @@ import (
 	"github.com/veneerdm/veneer/internal/ioctl"
 )
 
-// sickDisk is the disk under one file, for the system calls of one thread: the kernel
+// faultyDisk is the disk under one file, for the system calls of one thread: the kernel
 // asks about each of them (seccomp_unotify(2)) before it does it. It knows what the
 // disk holds, which is not what the page cache shows: a page whose write-back failed
 // counts as written (mm/filemap.c, file_check_and_advance_wb_err), and is not on the
 // disk until somebody writes it again.
-type sickDisk struct {
+type faultyDisk struct {
 	t        testing.TB
 	path     string
 	file     string // what it is called at this moment
@@ -35,15 +35,15 @@ type sickDisk struct {
 	mu    sync.Mutex
 	disk  []byte
 	dirty map[int64]bool // pages that the cache has and the disk has not
-	ill   illness
-	calls int    // that change the disk, since ill was set
+	fault diskFault
+	calls int    // that change the disk, since fault was set
 	fired string // the call that failed first, if one did
 	cuts  *[][]byte
 }
 
-// illness is what goes wrong: the how manyth call, with which errno, once or from then
+// diskFault is what goes wrong: the how manyth call, with which errno, once or from then
 // on. A flush that fails may have written everything, nothing or something.
-type illness struct {
+type diskFault struct {
 	call  int
 	errno syscall.Errno
 	lasts bool
@@ -58,7 +58,7 @@ const (
 	keptSome    kept = "every second page kept"
 )
 
-func (i illness) String() string {
+func (i diskFault) String() string {
 	s := fmt.Sprintf("call %d, %s, %s", i.call, unix.ErrnoName(i.errno), i.kept)
 	if i.lasts {
 		s += ", and so on"
@@ -66,16 +66,16 @@ func (i illness) String() string {
 	return s
 }
 
-var healthy = illness{call: -1}
+var noFault = diskFault{call: -1}
 
 const cachePage = 4096
 
-// newSickDisk makes this test's thread one whose file operations are looked at. The
+// newFaultyDisk makes this test's thread one whose file operations are looked at. The
 // thread ends with the test, and nobody else comes to it.
-func newSickDisk(t *testing.T, path string) *sickDisk {
+func newFaultyDisk(t *testing.T, path string) *faultyDisk {
 	t.Helper()
 	runtime.LockOSThread()
-	s := &sickDisk{t: t, path: path, dirty: map[int64]bool{}, ill: healthy}
+	s := &faultyDisk{t: t, path: path, dirty: map[int64]bool{}, fault: noFault}
 	if content, err := os.ReadFile(path); err == nil {
 		s.disk = content
 	}
@@ -140,7 +140,7 @@ type request struct {
 	args   [6]uint64
 }
 
-func (s *sickDisk) answer(awake *os.File) {
+func (s *faultyDisk) answer(awake *os.File) {
 	order := binary.NativeEndian
 	for {
 		fds := []unix.PollFd{{Fd: int32(s.listener), Events: unix.POLLIN}, {Fd: int32(awake.Fd()), Events: unix.POLLIN}}
@@ -174,7 +174,7 @@ func (s *sickDisk) answer(awake *os.File) {
 }
 
 // decide says what becomes of a system call: the kernel does it, or it has that result.
-func (s *sickDisk) decide(r request) (result int64, errno syscall.Errno, goOn bool) {
+func (s *faultyDisk) decide(r request) (result int64, errno syscall.Errno, goOn bool) {
 	fd := strconv.Itoa(int(int32(r.args[0])))
 	target, err := os.Readlink("/proc/self/fd/" + fd)
 	if err != nil || target != s.path && target != s.path+".making" { // while it is made
@@ -188,7 +188,7 @@ func (s *sickDisk) decide(r request) (result int64, errno syscall.Errno, goOn bo
 	}
 	at := s.calls
 	s.calls++
-	sick := s.ill.call >= 0 && (at == s.ill.call || s.ill.lasts && at > s.ill.call)
+	sick := s.fault.call >= 0 && (at == s.fault.call || s.fault.lasts && at > s.fault.call)
 	if sick && s.fired == "" {
 		s.fired = map[uint32]string{unix.SYS_PWRITE64: "pwrite", unix.SYS_FTRUNCATE: "ftruncate", unix.SYS_FDATASYNC: "fdatasync", unix.SYS_FSYNC: "fsync"}[r.number]
 	}
@@ -202,28 +202,28 @@ func (s *sickDisk) decide(r request) (result int64, errno syscall.Errno, goOn bo
 		return 0, 0, true
 	case unix.SYS_FTRUNCATE:
 		if sick {
-			return 0, s.ill.errno, false
+			return 0, s.fault.errno, false
 		}
 		return 0, 0, true
 	}
 	s.flush(sick)
 	if sick {
-		return 0, s.ill.errno, false
+		return 0, s.fault.errno, false
 	}
 	return 0, 0, false
 }
 
-func (s *sickDisk) touch(from, n int64) {
+func (s *faultyDisk) touch(from, n int64) {
 	for page := from / cachePage; page*cachePage < from+n; page++ {
 		s.dirty[page] = true
 	}
 }
 
 // short is a write that fails, or, where something is to be kept, ends early. What is
-// left of it is written by another call, which fails if the illness lasts.
-func (s *sickDisk) short(address uint64, from, n int64) (int64, syscall.Errno, bool) {
-	if s.ill.kept == keptNothing || n < 2 {
-		return 0, s.ill.errno, false
+// left of it is written by another call, which fails if the diskFault lasts.
+func (s *faultyDisk) short(address uint64, from, n int64) (int64, syscall.Errno, bool) {
+	if s.fault.kept == keptNothing || n < 2 {
+		return 0, s.fault.errno, false
 	}
 	half := make([]byte, n/2)
 	memory, err := os.Open("/proc/self/mem")
@@ -242,25 +242,25 @@ func (s *sickDisk) short(address uint64, from, n int64) (int64, syscall.Errno, b
 		s.t.Errorf("write half of what was to be written: %v", err)
 	}
 	s.touch(from, n/2)
-	s.ill.call, s.ill.kept = s.calls, keptNothing // the rest of it
+	s.fault.call, s.fault.kept = s.calls, keptNothing // the rest of it
 	return n / 2, 0, false
 }
 
 // flush writes the dirty pages to the disk, or those that a failing flush keeps. Either
 // way they count as clean.
-func (s *sickDisk) flush(sick bool) {
+func (s *faultyDisk) flush(sick bool) {
 	cache, err := os.ReadFile(s.file)
 	if err != nil {
 		s.t.Errorf("look at the page cache: %v", err)
 		return
 	}
-	if sick && s.ill.kept == keptNothing {
+	if sick && s.fault.kept == keptNothing {
 		clear(s.dirty)
 		return
 	}
 	s.disk = append(s.disk, make([]byte, max(0, len(cache)-len(s.disk)))...)[:len(cache)]
 	for _, odd := range []bool{true, false} {
-		if !odd && sick && s.ill.kept == keptSome {
+		if !odd && sick && s.fault.kept == keptSome {
 			break
 		}
 		for page := range s.dirty {
@@ -278,7 +278,7 @@ func (s *sickDisk) flush(sick bool) {
 
 // watch adds what the disk holds in the middle and at the end of each flush, until
 // stopped.
-func (s *sickDisk) watch(cuts *[][]byte) (stop func()) {
+func (s *faultyDisk) watch(cuts *[][]byte) (stop func()) {
 	set := func(to *[][]byte) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -289,7 +289,7 @@ func (s *sickDisk) watch(cuts *[][]byte) (stop func()) {
 }
 
 // read is a read past the page cache: of what is on the disk.
-func (s *sickDisk) read(r request, fd string) (int64, syscall.Errno, bool) {
+func (s *faultyDisk) read(r request, fd string) (int64, syscall.Errno, bool) {
 	info, err := os.ReadFile("/proc/self/fdinfo/" + fd)
 	if err != nil {
 		return 0, 0, true
@@ -312,22 +312,22 @@ func (s *sickDisk) read(r request, fd string) (int64, syscall.Errno, bool) {
 	return int64(len(part)), 0, false
 }
 
-// fallIll has the disk go wrong from now on; mend says what went wrong, if something did.
-func (s *sickDisk) fallIll(ill illness) {
+// inject has the disk go wrong from now on; mend says what went wrong, if something did.
+func (s *faultyDisk) inject(fault diskFault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ill, s.calls, s.fired = ill, 0, ""
+	s.fault, s.calls, s.fired = fault, 0, ""
 }
 
-func (s *sickDisk) mend() (fired string, calls int) {
+func (s *faultyDisk) repair() (fired string, calls int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ill = healthy
+	s.fault = noFault
 	return s.fired, s.calls
 }
 
 // cutPower gives what is on the disk, and nothing that is in the cache alone.
-func (s *sickDisk) cutPower() []byte {
+func (s *faultyDisk) cutPower() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return bytes.Clone(s.disk)
