@@ -59,6 +59,13 @@ func (x *index) childrenOf(key string) []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(x.children[key])), func(key string) bool { return hidden[key] })
 }
 
+// allChildrenOf gives the keys of all children, those that are not acknowledged too.
+func (x *index) allChildrenOf(key string) []string {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return slices.Collect(maps.Keys(x.children[key]))
+}
+
 func (x *index) hasChildren(key string) bool {
 	x.mu.RLock()
 	defer x.mu.RUnlock()

@@ -68,6 +68,23 @@ func (c *Catalog) InFlight() (all []Snapshot, err error) {
 	return all, err
 }
 
+// Viewed says whether any view shows a thin device, which is that of a committed snapshot
+// or, without a parent, of a template. Views that are not acknowledged count.
+func (c *Catalog) Viewed(id dmthin.ThinID, parent string) (viewed bool, err error) {
+	err = c.view(func(tx *bolt.Tx) error {
+		if parent == "" {
+			return eachSnapshot(tx, func(s Snapshot) { viewed = viewed || s.Kind == View && s.Thin == id })
+		}
+		for _, key := range c.index.allChildrenOf(parent) {
+			if s, err := getSnapshot(tx, key); err == nil && s.Kind == View && s.Thin == id {
+				viewed = true
+			}
+		}
+		return nil
+	})
+	return viewed, err
+}
+
 // MarkLost records of snapshots that the pool has lost their thin devices.
 func (c *Catalog) MarkLost(all ...Snapshot) error { return c.mark(true, all) }
 

@@ -18,9 +18,11 @@ func (d *Driver) Clone(ctx context.Context, key, original string, opts ...Option
 }
 
 func (d *Driver) clone(ctx context.Context, key, original string, o settings) (Mount, error) {
-	if err := d.begin(ctx); err != nil {
+	end, err := d.begin(ctx)
+	if err != nil {
 		return Mount{}, err
 	}
+	defer end()
 	if err := possibleSize(o.size); err != nil {
 		return Mount{}, err
 	}
@@ -71,9 +73,11 @@ func (d *Driver) Rollback(ctx context.Context, key, to string) (Mount, error) {
 }
 
 func (d *Driver) rollback(ctx context.Context, key, to string) (Mount, error) {
-	if err := d.begin(ctx); err != nil {
+	end, err := d.begin(ctx)
+	if err != nil {
 		return Mount{}, err
 	}
+	defer end()
 	s, from, unlock, err := d.holdWithOrigin(ctx, key, to)
 	if err != nil {
 		return Mount{}, err
@@ -135,7 +139,7 @@ func (d *Driver) holdWithOrigin(ctx context.Context, key, to string) (s metadata
 }
 
 func (d *Driver) withOrigin(ctx context.Context, key, to string) (s metadata.Snapshot, from source, err error) {
-	if s, err = d.get(key); err != nil {
+	if s, err = d.catalog.Get(key); err != nil {
 		return s, from, err
 	}
 	if s.Kind != metadata.Active {
@@ -145,7 +149,7 @@ func (d *Driver) withOrigin(ctx context.Context, key, to string) (s metadata.Sna
 		from, err = d.source(ctx, s.Parent)
 		return s, from, err
 	}
-	o, err := d.get(to)
+	o, err := d.catalog.Get(to)
 	if err != nil {
 		return s, from, err
 	}

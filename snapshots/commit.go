@@ -21,9 +21,11 @@ func (d *Driver) Commit(ctx context.Context, name, key string, opts ...Option) e
 }
 
 func (d *Driver) commit(ctx context.Context, name, key string, o settings) error {
-	if err := d.begin(ctx); err != nil {
+	end, err := d.begin(ctx)
+	if err != nil {
 		return err
 	}
+	defer end()
 	s, unlock, err := d.hold(ctx, key)
 	if err != nil {
 		return err

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/veneerdm/veneer/class"
+	"github.com/veneerdm/veneer/lifecycle"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 )
@@ -17,8 +19,9 @@ type Finding struct {
 	Done bool   // it was done
 }
 
-// Examine compares the catalog, the pool's metadata and the live devices, and
-// tells where they disagree. With fix set it mends what it finds. It works where
+// Examine compares the catalog, the pool's metadata and the kernel's devices, and tells
+// where they disagree. With fix set it carries out the cures; none of them deletes a thin
+// device. What cannot be mended does not keep the rest from being mended. It works where
 // Open refuses, and needs the store to itself: ErrLocked otherwise.
 func Examine(ctx context.Context, c Config, fix bool) (findings []Finding, err error) {
 	d, err := newDriver(c)
@@ -26,9 +29,7 @@ func Examine(ctx context.Context, c Config, fix bool) (findings []Finding, err e
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.release()) }()
-	o := c.Catalog
-	o.MustExist = true
-	d.catalog, err = metadata.Open(c.catalogPath(), o)
+	d.catalog, err = c.openCatalog(c.catalogPath(), metadata.Options{MustExist: true})
 	if errors.Is(err, metadata.ErrNotFound) || errors.Is(err, metadata.ErrCorrupt) {
 		findings, err = d.lostCatalog(ctx, err, fix)
 	}
@@ -38,27 +39,41 @@ func Examine(ctx context.Context, c Config, fix bool) (findings []Finding, err e
 	if err = d.readRecord(); err != nil {
 		return nil, class.Ensure(err)
 	}
+	if d.disks == nil {
+		d.disks = disksFor(d.record)
+	}
 	if d.record.State != metadata.Ready {
-		return []Finding{{
-			What: fmt.Sprintf("the pool %q was never finished, or never quite destroyed", d.record.Name),
-			Cure: "\"veneer pool create\" takes away what is left",
-		}}, nil
+		f, err := d.finishDestroying(ctx, fix)
+		return append(findings, f), class.Ensure(err)
 	}
 	if broken := d.catalog.Check(); broken != nil {
 		findings = append(findings, Finding{What: broken.Error(), Cure: "none; move " + c.catalogPath() + " away, and \"veneer doctor --fix\" makes another of what the pool tells"})
-	}
-	if d.disks == nil {
-		d.disks = disksFor(d.record)
 	}
 	spec, err := d.attach(ctx)
 	if err != nil {
 		return findings, err
 	}
-	if d.pool, err = d.openPool(spec); err != nil {
+	if d.pool, err = d.openPool(ctx, spec); err != nil {
 		return findings, class.Ensure(err)
 	}
 	more, err := d.examine(ctx, fix)
 	return append(findings, more...), err
+}
+
+// finishDestroying is the cure of a pool that was never finished or never quite destroyed.
+func (d *Driver) finishDestroying(ctx context.Context, fix bool) (Finding, error) {
+	f := Finding{
+		What: fmt.Sprintf("the pool %q was never finished, or never quite destroyed", d.record.Name),
+		Cure: "take away what is left of it; \"veneer pool create\" does so too",
+	}
+	if !fix {
+		return f, nil
+	}
+	if err := d.dismantle(ctx, d.record); err != nil {
+		return f, err
+	}
+	f.Done = true
+	return f, os.Remove(d.config.catalogPath())
 }
 
 func (d *Driver) examine(ctx context.Context, fix bool) (findings []Finding, err error) {
@@ -69,82 +84,89 @@ func (d *Driver) examine(ctx context.Context, fix bool) (findings []Finding, err
 	if err := w.Writable(); err != nil {
 		findings = append(findings, Finding{What: fmt.Sprintf("pool %s: %v", d.record.Name, err), Cure: "none here; grow its metadata if that is full, else run \"veneer pool deactivate\" and \"veneer pool repair\""})
 	}
-	if err := d.catalog.ReleaseAll(); err != nil {
-		return findings, class.Ensure(err)
-	}
-	all, err := d.compare(ctx)
+	more, err := d.examineThins(ctx, fix)
+	findings = append(findings, more...)
 	if err != nil {
 		return findings, class.Ensure(err)
 	}
+	more, err = d.examineNodes(fix)
+	findings = append(findings, more...)
+	if err == nil && fix {
+		d.reaper.pass(ctx)
+	}
+	return findings, class.Ensure(err)
+}
+
+// examineThins tells of every thin id that needs an action, and of what is lost.
+func (d *Driver) examineThins(ctx context.Context, fix bool) (findings []Finding, err error) {
+	all, err := d.observe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	wanted := func(lifecycle.Action) bool { return fix }
 	for _, t := range all {
-		cure := d.cure(t)
-		if cure.what == "" {
-			continue
+		if t.Older && len(findings) == 0 {
+			findings = append(findings, Finding{
+				What: fmt.Sprintf("the catalog is older than the pool: it counts %d snapshots, the pool %d", d.catalog.Clock(), d.clock.Load()),
+				Cure: "adopt what the catalog does not know; what it knows is kept as it says", Done: fix,
+			})
 		}
-		f := Finding{What: t.String(), Cure: cure.what}
-		if fix && cure.do != nil {
-			if err := cure.do(); err != nil {
-				return append(findings, f), fmt.Errorf("%s, to %s: %w", t, cure.what, class.Ensure(err))
-			}
-			f.Done = true
+	}
+	outcomes, err := d.settle(ctx, all, wanted)
+	for _, o := range outcomes {
+		f := Finding{What: o.thin.String(), Cure: o.row.Cure(), Done: o.done(wanted)}
+		if o.row.Needs(lifecycle.Adopt) && f.Done {
+			f.Cure = fmt.Sprintf("it is the snapshot %q now; remove it if nobody needs it", o.Name)
+		}
+		if o.err != nil {
+			f.Cure = fmt.Sprintf("%s: %v", f.Cure, class.Ensure(o.err))
 		}
 		findings = append(findings, f)
 	}
-	if fix {
-		d.reaper.pass(ctx)
+	if err != nil {
+		return findings, err
+	}
+	lost, err := d.lostSnapshots()
+	return append(findings, lost...), err
+}
+
+// lostSnapshots tells of what the pool has lost and the catalog knows to be lost. Nothing
+// brings it back but its maker, so it stays a finding until somebody removes it.
+func (d *Driver) lostSnapshots() (findings []Finding, err error) {
+	all, err := d.catalog.Snapshots()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range all {
+		if !s.Lost {
+			continue
+		}
+		f := Finding{
+			What: fmt.Sprintf("the %s snapshot %q is lost: the pool has no thin device %s", s.Kind, s.Key, s.Thin),
+			Cure: fmt.Sprintf("none; remove it with \"veneer snapshot rm %s\"", s.Key),
+		}
+		if s.Kind == metadata.Committed {
+			f.Cure += ", or import its image again, which replaces it"
+		}
+		if n := len(d.catalog.Children(s.Key)); n > 0 {
+			f.What += fmt.Sprintf("; its %d children are whole and stay usable", n)
+			f.Cure = "none; import its image again, which replaces it, or remove it once its children are gone"
+		}
+		findings = append(findings, f)
 	}
 	return findings, nil
-}
-
-type cure struct {
-	what string
-	do   func() error
-}
-
-func (d *Driver) cure(t truths) cure {
-	switch t.action() {
-	case rollBack, refuse:
-		if t.owner == ofTrash || t.owner == ofNobody {
-			return cure{what: "none; the kernel has a device of a thin that its pool does not have"}
-		}
-		if t.owner == ofTemplate {
-			return cure{"drop the template; the next base snapshot makes another", func() error {
-				return errors.Join(d.catalog.RemoveTemplate(t.key), d.catalog.Forget(t.id))
-			}}
-		}
-		return cure{"drop its record: what it held is lost", func() error {
-			if err := d.dropRecord(t.key); err != nil {
-				return err
-			}
-			return d.catalog.Forget(t.id)
-		}}
-	case forget:
-		return cure{"drop the entry: it is deleted already", func() error { return d.catalog.Forget(t.id) }}
-	case resume:
-		return cure{"resume the device", func() error { return d.pool.ResumeThin(t.id) }}
-	case deactivate:
-		return cure{"deactivate it: nobody looks at it", func() error {
-			_, err := d.pool.DeactivateThinDeferred(t.id)
-			return err
-		}}
-	case report:
-		return cure{"delete it: no record leads to it", func() error { return d.discardUnknown(t.id) }}
-	}
-	return cure{}
-}
-
-func (d *Driver) discardUnknown(id dmthin.ThinID) error {
-	return d.catalog.ThrowAway(id, d.record.BaseSize, "unknown")
 }
 
 // Check reads all of the pool's metadata and verifies every block of it, and the
 // catalog's own rules, while the pool is in use.
 func (d *Driver) Check(ctx context.Context) (dmthin.Superblock, error) {
 	var sb dmthin.Superblock
-	if err := d.begin(ctx); err != nil {
+	end, err := d.begin(ctx)
+	if err != nil {
 		return sb, err
 	}
-	err := d.pool.ReadMetadata(ctx, func(m *dmthin.Metadata) error {
+	defer end()
+	err = d.pool.ReadMetadata(ctx, func(m *dmthin.Metadata) error {
 		sb = m.Superblock()
 		_, err := m.Usage(ctx)
 		return err
@@ -154,10 +176,12 @@ func (d *Driver) Check(ctx context.Context) (dmthin.Superblock, error) {
 
 // Holders is how many hold a snapshot's device open: mounts count as one.
 func (d *Driver) Holders(ctx context.Context, key string) (int, error) {
-	if err := d.begin(ctx); err != nil {
+	end, err := d.begin(ctx)
+	if err != nil {
 		return 0, err
 	}
-	s, err := d.get(key)
+	defer end()
+	s, err := d.catalog.Get(key)
 	if err != nil {
 		return 0, failed("look at", key, err)
 	}

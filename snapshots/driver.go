@@ -27,8 +27,9 @@ type Config struct {
 	Disks   Disks              // nil: by the kind of the pool's backing
 	Host    Host               // nil: this machine
 	Log     logrus.FieldLogger // nil: nothing is logged
-	Catalog metadata.Options   // for the catalog; MustExist is set by Open
 	Admit   Admission          // what is refused when space runs low
+	// OpenCatalog opens the catalog; nil is metadata.Open.
+	OpenCatalog func(path string, o metadata.Options) (Catalog, error)
 	// RecoveredKey names the snapshot of a thin device whose name was lost with the
 	// catalog, when Examine makes another; nil is "recovered-ID".
 	RecoveredKey func(dmthin.ThinID) string
@@ -44,20 +45,22 @@ type Driver struct {
 	ownDM   bool
 	disks   Disks
 	host    Host
-	catalog *metadata.Catalog
+	catalog Catalog
 	record  metadata.Pool
 	pool    *thinpool.Pool
 
+	gate       gate
 	thins      keylock.Locks[dmthin.ThinID] // one operation at a time on each
-	unfinished unfinished
+	leftovers  leftovers
 	growing    sync.Mutex // of two that grow the pool, one would load the other's old size
 	templates  singleflight.Group
 	clock      atomic.Uint32 // the pool's snapshot time
 	reaper     *reaper
-	stop       context.CancelFunc
+	saver      *saver
+	stop       context.CancelFunc // of the background work; nil when there is none
 	background sync.WaitGroup
-	closed     atomic.Bool
-	unknown    []dmthin.ThinID // in the pool, and nobody knows why
+	released   sync.Once
+	unknown    []dmthin.ThinID // in the pool, and no record knows them
 }
 
 // Open opens a store whose pool exists, activates the pool if it is not, as after
@@ -68,9 +71,7 @@ func Open(ctx context.Context, c Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := c.Catalog
-	o.MustExist = true
-	d.catalog, err = metadata.Open(c.catalogPath(), o)
+	d.catalog, err = c.openCatalog(c.catalogPath(), metadata.Options{MustExist: true})
 	if err != nil {
 		return nil, errors.Join(d.explainMissing(err), d.release())
 	}
@@ -100,7 +101,8 @@ func newDriver(c Config) (*Driver, error) {
 	if d.log == nil {
 		d.log = quiet()
 	}
-	d.reaper = newReaper(d) // one for all times: whoever wakes it does not look whether it runs
+	// One of each for all times: whoever wakes them does not look whether they run.
+	d.reaper, d.saver = newReaper(d), newSaver()
 	if d.host == nil {
 		d.host = machine{}
 	}
@@ -151,61 +153,61 @@ func (d *Driver) work(ctx context.Context) {
 	d.stop = stop
 	d.background.Go(func() { d.reaper.run(background) })
 	d.background.Go(func() { d.watch(background) })
+	d.background.Go(func() { d.saver.run(background, d) })
 }
 
-// Close ends the background work and gives the catalog back. Devices and the pool
-// stay active: containers go on. Closing twice is no error.
+// Close waits for the operations in flight, ends the background work and gives the
+// catalog back. Devices and the pool stay active: containers go on. Every call after it
+// is ErrClosed; closing twice is no error.
 func (d *Driver) Close() error {
-	if d.closed.Swap(true) {
-		return nil
-	}
-	d.halt()
+	d.gate.close()
 	return d.release()
 }
 
 // Root is the store's folder.
 func (d *Driver) Root() string { return d.config.Root }
 
-// halt ends the background work, if there is any.
+// halt ends the background work, if there is any. Only one that has the gate alone, or
+// has closed it, calls it, and work.
 func (d *Driver) halt() {
 	if d.stop != nil {
 		d.stop()
 		d.background.Wait()
+		d.stop = nil
 	}
 }
 
-func (d *Driver) release() error {
-	var err error
-	if d.catalog != nil {
-		err = d.catalog.Close()
-	}
-	if d.ownDM {
-		err = errors.Join(err, d.dm.Close())
-	}
+// release ends the background work and gives back what newDriver and the catalog took,
+// once.
+func (d *Driver) release() (err error) {
+	d.released.Do(func() {
+		d.halt()
+		if d.catalog != nil {
+			err = d.catalog.Close()
+		}
+		if d.ownDM {
+			err = errors.Join(err, d.dm.Close())
+		}
+	})
 	return err
 }
 
-// begin is the first line of every method: it refuses a closed driver and a
-// context that has ended.
-func (d *Driver) begin(ctx context.Context) error {
-	if d.closed.Load() {
-		return ErrClosed
-	}
-	return ctx.Err()
-}
+// begin is the first line of every method: it refuses a closed driver and a context that
+// has ended, and keeps the driver open until end is called.
+func (d *Driver) begin(ctx context.Context) (end func(), err error) { return d.gate.enter(ctx) }
 
 // hold gives the record of a snapshot whose thin device no other operation touches
 // until unlock is called.
 func (d *Driver) hold(ctx context.Context, key string) (s metadata.Snapshot, unlock func(), err error) {
 	for {
-		if s, err = d.get(key); err != nil {
+		if s, err = d.catalog.Get(key); err != nil {
 			return s, nil, err
 		}
 		if unlock, err = d.thins.Lock(ctx, s.Thin); err != nil {
 			return s, nil, err
 		}
 		// It may have been removed, or rolled back to another thin, while this waited.
-		now, err := d.get(key)
+		now, err := d.catalog.Get(key)
 		if err == nil && now.Thin == s.Thin {
 			return now, unlock, nil
 		}

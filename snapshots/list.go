@@ -17,10 +17,12 @@ func (d *Driver) info(s metadata.Snapshot) Info {
 
 // Stat describes one snapshot, or says ErrNotFound.
 func (d *Driver) Stat(ctx context.Context, key string) (Info, error) {
-	if err := d.begin(ctx); err != nil {
+	end, err := d.begin(ctx)
+	if err != nil {
 		return Info{}, failed("stat", key, err)
 	}
-	s, err := d.get(key)
+	defer end()
+	s, err := d.catalog.Get(key)
 	if err != nil {
 		return Info{}, failed("stat", key, err)
 	}
@@ -30,9 +32,11 @@ func (d *Driver) Stat(ctx context.Context, key string) (Info, error) {
 // Walk calls f with every snapshot, in the order of their keys, as they were when
 // Walk began. f may use the driver. An error from f ends the walk.
 func (d *Driver) Walk(ctx context.Context, f func(context.Context, Info) error) error {
-	if err := d.begin(ctx); err != nil {
+	end, err := d.begin(ctx)
+	if err != nil {
 		return err
 	}
+	defer end()
 	// Before and after: one may come into the catalog or leave it meanwhile.
 	hidden := d.unfinished.keys()
 	all, err := d.catalog.Snapshots()
@@ -56,9 +60,11 @@ func (d *Driver) Walk(ctx context.Context, f func(context.Context, Info) error) 
 
 // Children gives the keys of the snapshots and views on top of a snapshot, in order.
 func (d *Driver) Children(ctx context.Context, key string) ([]string, error) {
-	if err := d.begin(ctx); err != nil {
+	end, err := d.begin(ctx)
+	if err != nil {
 		return nil, failed("list children of", key, err)
 	}
+	defer end()
 	if _, err := d.catalog.Get(key); err != nil {
 		return nil, failed("list children of", key, err)
 	}
@@ -68,10 +74,12 @@ func (d *Driver) Children(ctx context.Context, key string) ([]string, error) {
 // SetLabels changes a snapshot's labels and gives its new description. change gets
 // the labels as they are, which may be nil, and gives those that shall be.
 func (d *Driver) SetLabels(ctx context.Context, key string, change func(map[string]string) (map[string]string, error)) (Info, error) {
-	if err := d.begin(ctx); err != nil {
+	end, err := d.begin(ctx)
+	if err != nil {
 		return Info{}, failed("label", key, err)
 	}
-	s, err := d.get(key)
+	defer end()
+	s, err := d.catalog.Get(key)
 	if err == nil {
 		s, err = d.catalog.Update(s, func(s *metadata.Snapshot) (err error) {
 			s.Labels, err = change(s.Labels)

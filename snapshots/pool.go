@@ -9,6 +9,7 @@ import (
 
 	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/devmapper"
+	"github.com/veneerdm/veneer/lifecycle"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 	"github.com/veneerdm/veneer/thinpool"
@@ -20,29 +21,43 @@ type PoolInfo struct {
 	Status    thinpool.Status
 	Snapshots int             // time on the pool's clock: how many were ever made
 	Trash     int             // removed snapshots whose space is yet to come back
-	Unknown   []dmthin.ThinID // thin devices that nobody knows
+	Unknown   []dmthin.ThinID // thin devices that no record knows
+	Lost      int             // snapshots whose thin devices the pool has lost
 }
 
 // Pool describes the pool.
 func (d *Driver) Pool(ctx context.Context) (PoolInfo, error) {
-	if err := d.begin(ctx); err != nil {
+	end, err := d.begin(ctx)
+	if err != nil {
 		return PoolInfo{}, err
 	}
+	defer end()
 	s, err := d.pool.Status()
 	if err != nil {
 		return PoolInfo{}, class.Ensure(err)
 	}
-	trash, err := d.catalog.Trash()
-	return PoolInfo{Pool: d.record, Status: s, Snapshots: int(d.clock.Load()), Trash: len(trash), Unknown: slices.Clone(d.unknown)}, class.Ensure(err)
+	info := PoolInfo{Pool: d.record, Status: s, Snapshots: int(d.clock.Load()), Unknown: slices.Clone(d.unknown)}
+	thins, err := d.catalog.Thins()
+	for _, t := range thins {
+		switch t.State {
+		case lifecycle.Trash:
+			info.Trash++
+		case lifecycle.Lost:
+			info.Lost++
+		}
+	}
+	return info, class.Ensure(err)
 }
 
 // GrowPool makes the pool's disks at least so many bytes large, and the pool with
 // them, while it is in use. 0 leaves a disk as it is. A full or read-only pool
 // works again afterwards. After an error it may be repeated.
 func (d *Driver) GrowPool(ctx context.Context, data, meta uint64) error {
-	if err := d.begin(ctx); err != nil {
+	end, err := d.begin(ctx)
+	if err != nil {
 		return err
 	}
+	defer end()
 	if err := possibleSize(data, meta); err != nil {
 		return err
 	}
@@ -76,15 +91,18 @@ func (d *Driver) GrowPool(ctx context.Context, data, meta uint64) error {
 	return class.Ensure(err)
 }
 
-// DestroyPool destroys the pool with every snapshot in it, gives its disks back
-// and closes the driver. Nothing happens while somebody holds a snapshot: that is
-// ErrInUse and names the device.
+// DestroyPool destroys the pool with every snapshot in it, gives its disks back and
+// closes the driver. Nothing happens while somebody holds a snapshot: that is ErrInUse,
+// names the device and leaves the pool as it was. Later errors leave a pool that can be
+// destroyed again, by this driver, by CreatePool or by Examine.
 func (d *Driver) DestroyPool(ctx context.Context) error {
-	if err := d.begin(ctx); err != nil {
+	leave, err := d.gate.enterAlone(ctx)
+	if err != nil {
 		return err
 	}
-	lives, err := d.idle()
-	if err != nil {
+	defer leave()
+	d.halt()
+	if err := d.takeThinsDown(ctx); err != nil {
 		d.work(ctx)
 		return err
 	}
@@ -95,65 +113,83 @@ func (d *Driver) DestroyPool(ctx context.Context) error {
 		d.work(ctx) // nothing has begun
 		return class.Ensure(err)
 	}
-	if err := d.deactivateThins(lives); err != nil {
-		return err
-	}
 	if err := d.dismantle(ctx, going); err != nil {
 		return class.Ensure(err)
 	}
-	err = d.Close()
-	return errors.Join(err, os.Remove(d.config.catalogPath()))
+	d.gate.refuse()
+	return errors.Join(d.release(), os.Remove(d.config.catalogPath()))
 }
 
-// Deactivate closes the driver and takes all its devices away, as before a
-// shutdown. ErrInUse says that a snapshot is held. Open brings everything back.
+// Deactivate closes the driver and takes all its devices away, as before a shutdown.
+// ErrInUse says that a snapshot is held; the driver then goes on. Open brings everything
+// back.
 func (d *Driver) Deactivate(ctx context.Context) error {
-	if err := d.begin(ctx); err != nil {
+	leave, err := d.gate.enterAlone(ctx)
+	if err != nil {
 		return err
 	}
-	lives, err := d.idle()
-	if err != nil {
+	defer leave()
+	d.halt()
+	if err := d.takeThinsDown(ctx); err != nil {
 		d.work(ctx)
 		return err
 	}
-	err = d.deactivateThins(lives)
-	if err == nil {
-		err = d.pool.Deactivate()
-	}
+	err = d.pool.Deactivate()
 	if err == nil {
 		err = d.disks.Detach(ctx, d.record)
 	}
-	return errors.Join(class.Ensure(err), d.Close())
+	d.gate.refuse()
+	return errors.Join(class.Ensure(err), d.release())
 }
 
-// idle ends the background work, which holds devices itself, and gives the active
-// thin devices if nobody else holds one of them.
-func (d *Driver) idle() ([]dmthin.ThinID, error) {
-	d.halt()
-	ids, err := d.pool.Lives()
+// takeThinsDown takes the devices of all thin devices away, if nobody holds one of them.
+// The background work, which holds devices itself, has ended. When one turns out to be
+// held after all, those that were taken away before come back.
+func (d *Driver) takeThinsDown(ctx context.Context) error {
+	ids, err := d.pool.ActiveThins()
 	if err != nil {
-		return nil, class.Ensure(err)
+		return class.Ensure(err)
 	}
 	for _, id := range ids {
 		live, err := d.pool.Lookup(id)
 		if err != nil {
-			return nil, class.Ensure(err)
+			return class.Ensure(err)
 		}
 		if live != nil && live.OpenCount > 0 {
-			return nil, fmt.Errorf("%w: %s is open or mounted; unmount it first", ErrInUse, live.Path())
+			return fmt.Errorf("%w: %s is open or mounted; unmount it first", ErrInUse, live.Path())
 		}
 	}
-	return ids, nil
-}
-
-func (d *Driver) deactivateThins(ids []dmthin.ThinID) error {
-	for _, id := range ids {
-		if err := d.pool.DeactivateThin(id); err != nil {
-			if errors.Is(err, devmapper.ErrBusy) {
-				return fmt.Errorf("%w: %s is open or mounted; unmount it first (%w)", ErrInUse, d.pool.DevicePath(id), err)
-			}
-			return err
+	for i, id := range ids {
+		err := ctx.Err()
+		if err == nil {
+			err = d.pool.DeactivateThin(id)
 		}
+		if err == nil {
+			continue
+		}
+		if errors.Is(err, devmapper.ErrBusy) {
+			err = fmt.Errorf("%w: %s is open or mounted; unmount it first (%w)", ErrInUse, d.pool.DevicePath(id), err)
+		}
+		return class.Ensure(errors.Join(err, d.bringBack(ids[:i])))
 	}
 	return nil
+}
+
+// bringBack activates again what was active.
+func (d *Driver) bringBack(ids []dmthin.ThinID) error {
+	all, err := d.catalog.Thins()
+	for _, t := range all {
+		if !slices.Contains(ids, t.ID) {
+			continue
+		}
+		mode := devmapper.ReadWrite
+		if t.Viewed {
+			mode = devmapper.ReadOnly
+		}
+		if t.State == lifecycle.Active || t.Viewed {
+			_, failed := d.pool.ActivateThin(t.ID, t.Size, mode)
+			err = errors.Join(err, failed)
+		}
+	}
+	return err
 }

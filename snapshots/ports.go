@@ -38,8 +38,12 @@ type Host interface {
 	Settle(ctx context.Context, m Mount) (clean bool, err error)
 	// Recover mounts the filesystem writable and unmounts it, which replays its log.
 	Recover(ctx context.Context, m Mount) error
-	// Discard gives all of the device's blocks back to the pool.
+	// Discard gives all of the device's blocks back to the pool. It is done in parts, and
+	// ends between them with ctx.
 	Discard(ctx context.Context, device string) error
+	// Identify tells the kind of the filesystem on a device and its size in bytes; "" is
+	// none that is known.
+	Identify(device string) (kind string, size uint64, err error)
 }
 
 // Format describes a filesystem to be made.

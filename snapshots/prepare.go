@@ -37,9 +37,11 @@ func possibleSize(sizes ...uint64) error {
 }
 
 func (d *Driver) prepare(ctx context.Context, key, parent string, o settings) (Mount, error) {
-	if err := d.begin(ctx); err != nil {
+	end, err := d.begin(ctx)
+	if err != nil {
 		return Mount{}, err
 	}
+	defer end()
 	if err := possibleSize(o.size); err != nil {
 		return Mount{}, err
 	}
@@ -95,7 +97,7 @@ func (d *Driver) source(ctx context.Context, parent string) (source, error) {
 		t, err := d.template(ctx)
 		return source{thin: t.Thin, size: t.Size, filesystem: t.Filesystem, template: t.Name}, err
 	}
-	p, err := d.get(parent)
+	p, err := d.catalog.Get(parent)
 	if err != nil {
 		return source{}, fmt.Errorf("parent: %w", err)
 	}
@@ -113,9 +115,11 @@ func (d *Driver) View(ctx context.Context, key, parent string, opts ...Option) (
 }
 
 func (d *Driver) view(ctx context.Context, key, parent string, o settings) (Mount, error) {
-	if err := d.begin(ctx); err != nil {
+	end, err := d.begin(ctx)
+	if err != nil {
 		return Mount{}, err
 	}
+	defer end()
 	from, err := d.source(ctx, parent)
 	if err != nil {
 		return Mount{}, err
@@ -151,9 +155,11 @@ func (d *Driver) Mounts(ctx context.Context, key string) (Mount, error) {
 }
 
 func (d *Driver) mounts(ctx context.Context, key string) (Mount, error) {
-	if err := d.begin(ctx); err != nil {
+	end, err := d.begin(ctx)
+	if err != nil {
 		return Mount{}, err
 	}
+	defer end()
 	s, unlock, err := d.hold(ctx, key)
 	if err != nil {
 		return Mount{}, err

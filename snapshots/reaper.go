@@ -3,6 +3,7 @@ package snapshots
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/veneerdm/veneer/devmapper"
@@ -11,18 +12,15 @@ import (
 	"github.com/veneerdm/veneer/thinpool"
 )
 
-// reaper gives back what removed snapshots had, in the background. Everything it
-// is to do is in the catalog, but for views' devices, which the next start finds.
+// reaper gives back what removed snapshots had, in the background. Everything it is to do
+// is in the catalog, but for views' devices, which the next start finds.
 type reaper struct {
 	d     *Driver
 	awake chan struct{}
-	views chan view
-	asked chan chan struct{} // by drain: closed when a pass is over
-}
+	asked chan chan bool // by drain: told whether a pass came to its end
 
-type view struct {
-	thin   dmthin.ThinID
-	parent string
+	mu    sync.Mutex
+	views map[dmthin.ThinID]string // with the parents: a view of it is gone
 }
 
 const (
@@ -31,7 +29,7 @@ const (
 )
 
 func newReaper(d *Driver) *reaper {
-	return &reaper{d: d, awake: make(chan struct{}, 1), views: make(chan view, 1024), asked: make(chan chan struct{})}
+	return &reaper{d: d, awake: make(chan struct{}, 1), asked: make(chan chan bool), views: map[dmthin.ThinID]string{}}
 }
 
 // wake says that there is trash. It never waits.
@@ -44,11 +42,10 @@ func (r *reaper) wake() {
 
 // unview says that a view is gone: its device goes if it was the last one.
 func (r *reaper) unview(thin dmthin.ThinID, parent string) {
-	select {
-	case r.views <- view{thin, parent}:
-	default:
-		r.d.log.Warn("too many views were removed at once; some devices stay active until the next start")
-	}
+	r.mu.Lock()
+	r.views[thin] = parent
+	r.mu.Unlock()
+	r.wake()
 }
 
 func (r *reaper) run(ctx context.Context) {
@@ -56,24 +53,18 @@ func (r *reaper) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		var done chan struct{}
+		var answer chan bool
 		select {
 		case <-ctx.Done():
 			return
-		case v := <-r.views:
-			r.endView(ctx, v)
-			continue
 		case <-r.awake:
 			retry = firstRetry
 		case <-timer.C:
-		case done = <-r.asked:
-		}
-		for len(r.views) > 0 {
-			r.endView(ctx, <-r.views)
+		case answer = <-r.asked:
 		}
 		left := r.pass(ctx)
-		if done != nil {
-			close(done)
+		if answer != nil {
+			answer <- ctx.Err() == nil // it has room
 		}
 		if left {
 			timer.Reset(retry)
@@ -82,18 +73,28 @@ func (r *reaper) run(ctx context.Context) {
 	}
 }
 
-func (r *reaper) drain(ctx context.Context) error {
-	done := make(chan struct{})
-	select {
-	case r.asked <- done:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// drain has a pass made and waits for its end, for ctx or until the driver is closed. A
+// pass that is interrupted, as by a Deactivate that then fails, is asked for again.
+func (r *reaper) drain(ctx context.Context, closed <-chan struct{}) error {
+	for {
+		answer := make(chan bool, 1)
+		select {
+		case r.asked <- answer:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-closed:
+			return ErrClosed
+		}
+		select {
+		case whole := <-answer:
+			if whole {
+				return nil
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-closed:
+			return ErrClosed
+		}
 	}
 }
 
@@ -105,7 +106,8 @@ const batchForget = 64
 // later pass may succeed with.
 func (r *reaper) pass(ctx context.Context) (left bool) {
 	d := r.d
-	left = d.takeBackAll()
+	r.endViews(ctx)
+	_, left = d.takeBackAll()
 	trash, err := d.catalog.Trash()
 	if err != nil {
 		d.log.WithError(err).Error("trash cannot be read")
@@ -124,10 +126,16 @@ func (r *reaper) pass(ctx context.Context) (left bool) {
 	}
 	for _, t := range trash {
 		if ctx.Err() != nil {
+			left = true
 			break
 		}
+		if err := d.catalog.Err(); err != nil {
+			// What the list says may be no more than what the page cache shows.
+			d.log.WithError(err).Error("nothing is deleted any more")
+			return true
+		}
 		if t.Reserved {
-			continue // an operation under way has it
+			continue // an operation in flight has it
 		}
 		err := r.delete(ctx, t)
 		switch {
@@ -135,6 +143,8 @@ func (r *reaper) pass(ctx context.Context) (left bool) {
 			if gone = append(gone, t.Thin); len(gone) == batchForget {
 				forget()
 			}
+		case ctx.Err() != nil:
+			left = true
 		case errors.Is(err, devmapper.ErrBusy):
 			d.log.WithField("thin", t.Thin).WithField("was", t.Was).Debug("removed snapshot is still held by somebody")
 			left = true
@@ -174,9 +184,9 @@ func (r *reaper) delete(ctx context.Context, t metadata.Trash) error {
 			return devmapper.ErrBusy
 		}
 	}
-	if err := r.discard(ctx, t); err != nil {
-		if errors.Is(err, thinpool.ErrNoThin) {
-			return nil // the pool never had it
+	if err := r.discard(ctx, t); err != nil && !errors.Is(err, thinpool.ErrNoThin) {
+		if ctx.Err() != nil {
+			return err // the next start goes on
 		}
 		// The space stays with the disk below until its blocks are used again.
 		d.log.WithError(err).WithField("thin", t.Thin).Info("discard of a removed snapshot")
@@ -201,38 +211,29 @@ func (r *reaper) discard(ctx context.Context, t metadata.Trash) error {
 	return r.d.host.Discard(ctx, live.Path())
 }
 
-// endView deactivates a committed snapshot's device when no view of it is left.
-func (r *reaper) endView(ctx context.Context, v view) {
-	d := r.d
-	unlock, err := d.thins.Lock(ctx, v.thin)
-	if err != nil {
-		return // the driver closes
-	}
-	defer unlock()
-	viewed, err := d.viewed(v.thin, v.parent)
-	if err == nil && !viewed {
-		_, err = d.pool.DeactivateThinDeferred(v.thin)
-	}
-	if err != nil {
-		d.log.WithError(err).WithField("thin", v.thin).Warn("device of a removed view stays active until the next start")
+// endViews deactivates the devices of committed snapshots of which no view is left.
+func (r *reaper) endViews(ctx context.Context) {
+	r.mu.Lock()
+	views := r.views
+	r.views = map[dmthin.ThinID]string{}
+	r.mu.Unlock()
+	for thin, parent := range views {
+		if err := r.endView(ctx, thin, parent); err != nil {
+			r.d.log.WithError(err).WithField("thin", thin).Warn("device of a removed view stays active until the next start")
+		}
 	}
 }
 
-// viewed says whether any view shows a thin device.
-func (d *Driver) viewed(thin dmthin.ThinID, parent string) (bool, error) {
-	if parent == "" { // views of the template
-		all, err := d.catalog.Snapshots()
-		for _, s := range all {
-			if s.Kind == metadata.View && s.Thin == thin {
-				return true, err
-			}
-		}
-		return false, err
+func (r *reaper) endView(ctx context.Context, thin dmthin.ThinID, parent string) error {
+	d := r.d
+	unlock, err := d.thins.Lock(ctx, thin)
+	if err != nil {
+		return nil // the driver closes
 	}
-	for _, key := range d.catalog.Children(parent) {
-		if s, err := d.catalog.Get(key); err == nil && s.Kind == metadata.View {
-			return true, nil
-		}
+	defer unlock()
+	viewed, err := d.catalog.Viewed(thin, parent)
+	if err == nil && !viewed {
+		_, err = d.pool.DeactivateThinDeferred(thin)
 	}
-	return false, nil
+	return err
 }

@@ -54,9 +54,8 @@ func (d *Driver) olderCatalog(ctx context.Context, lost error, fix bool) ([]Find
 	if _, err := d.setAside(); err != nil {
 		return []Finding{f}, err
 	}
-	o := d.config.Catalog
-	o.MustExist, o.AcceptOlder = true, true
-	c, err := metadata.Open(d.config.catalogPath(), o)
+	o := metadata.Options{MustExist: true, AcceptOlder: true}
+	c, err := d.config.openCatalog(d.config.catalogPath(), o)
 	if err != nil {
 		return []Finding{f}, class.Ensure(err)
 	}
@@ -117,13 +116,13 @@ func (d *Driver) rebuild(ctx context.Context) (findings []Finding, err error) {
 	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return findings, err
 	}
-	o := d.config.Catalog
-	o.MustExist = false
-	c, err := metadata.Open(fresh, o)
+	o := metadata.Options{}
+	c, err := d.config.openCatalog(fresh, o)
 	if err != nil {
 		return findings, class.Ensure(err)
 	}
 	d.record.Created = time.Now().UTC()
+	c.SetClock(d.clock.Load())
 	err = errors.Join(c.SetPool(d.record), c.Adopt(recovered), c.Check(), c.Close())
 	if err == nil {
 		err = errors.Join(os.Rename(fresh, d.config.catalogPath()), syncFile(d.config.Root))
@@ -138,82 +137,24 @@ func (d *Driver) rebuild(ctx context.Context) (findings []Finding, err error) {
 		})
 	}
 	o.MustExist = true
-	d.catalog, err = metadata.Open(d.config.catalogPath(), o)
+	d.catalog, err = d.config.openCatalog(d.config.catalogPath(), o)
 	return findings, class.Ensure(err)
 }
 
 // recoverThins describes every thin device of the pool.
 func (d *Driver) recoverThins(ctx context.Context) (all []metadata.Snapshot, err error) {
-	highest := map[dmthin.ThinID]dmthin.DataBlocks{}
-	err = d.pool.ReadMetadata(ctx, func(m *dmthin.Metadata) error {
-		devices, err := m.Devices(ctx)
-		if err != nil {
-			return err
-		}
-		for _, dev := range devices {
-			end := dmthin.DataBlocks(1)
-			if err := m.Mappings(ctx, dev.ID, func(r dmthin.Run) error { end = r.Virtual + r.Length; return nil }); err != nil {
-				return err
-			}
-			highest[dev.ID] = end
-		}
-		return nil
-	})
+	ends, err := d.mappedEnds(ctx, func(dmthin.ThinID) bool { return true })
 	if err != nil {
 		return nil, err
 	}
-	for id, end := range highest {
-		s, err := d.recoverThin(id, d.pool.BlocksToBytes(end))
+	for id, end := range ends {
+		s, err := d.describe(id, d.pool.BlocksToBytes(end))
 		if err != nil {
 			return nil, fmt.Errorf("look at thin %s: %w", id, err)
 		}
 		all = append(all, s)
 	}
 	return all, nil
-}
-
-// recoverThin describes one thin device, whose blocks end at a byte. A device that
-// shows a committed snapshot is active read-only; nothing else tells one.
-func (d *Driver) recoverThin(id dmthin.ThinID, end uint64) (metadata.Snapshot, error) {
-	s := metadata.Snapshot{Key: d.recoveredKey(id), Thin: id, Kind: metadata.Active, Size: d.pool.RoundUp(end)}
-	live, err := d.pool.Lookup(id)
-	if err != nil {
-		return s, err
-	}
-	if live != nil {
-		if live.Suspended {
-			if err := d.pool.ResumeThin(id); err != nil {
-				return s, err
-			}
-		}
-		if live.ReadOnly {
-			s.Kind = metadata.Committed
-		}
-		table, err := d.dm.Table(devmapper.ByName(live.Name))
-		if err != nil {
-			return s, err
-		}
-		s.Size = 0
-		for _, line := range table {
-			s.Size += line.Length.Bytes()
-		}
-		s.Filesystem, _, err = identifyFilesystem(live.Path())
-		return s, err
-	}
-	if live, err = d.pool.ActivateThin(id, s.Size, devmapper.ReadOnly); err != nil {
-		return s, err
-	}
-	filesystem, size, err := identifyFilesystem(live.Path())
-	s.Filesystem, s.Size = filesystem, max(s.Size, d.pool.RoundUp(size))
-	return s, errors.Join(err, d.pool.DeactivateThin(id))
-}
-
-// recoveredKey names what has lost its name.
-func (d *Driver) recoveredKey(id dmthin.ThinID) string {
-	if d.config.RecoveredKey != nil {
-		return d.config.RecoveredKey(id)
-	}
-	return "recovered-" + id.String()
 }
 
 // identifyFilesystem reads the superblock of an ext4 or xfs filesystem: its kind, and

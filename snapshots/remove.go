@@ -11,10 +11,12 @@ import (
 // recorded: the device goes when nobody holds it any more, its space comes back
 // in the background. Errors: ErrNotFound, ErrInUse (children or views).
 func (d *Driver) Remove(ctx context.Context, key string) error {
-	if err := d.begin(ctx); err != nil {
+	end, err := d.begin(ctx)
+	if err != nil {
 		return failed("remove", key, err)
 	}
-	was, err := d.get(key)
+	defer end()
+	was, err := d.catalog.Get(key)
 	s := was
 	if err == nil {
 		s, err = d.catalog.Remove(was)
@@ -38,8 +40,10 @@ func (d *Driver) Remove(ctx context.Context, key string) error {
 // Drain waits until the background has given back all it can, or for ctx. What is
 // held by somebody stays, and is not waited for.
 func (d *Driver) Drain(ctx context.Context) error {
-	if err := d.begin(ctx); err != nil {
+	end, err := d.begin(ctx)
+	if err != nil {
 		return err
 	}
+	defer end()
 	return d.reaper.drain(ctx)
 }

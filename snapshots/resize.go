@@ -16,9 +16,11 @@ func (d *Driver) Resize(ctx context.Context, key string, bytes uint64) error {
 }
 
 func (d *Driver) resize(ctx context.Context, key string, bytes uint64) error {
-	if err := d.begin(ctx); err != nil {
+	end, err := d.begin(ctx)
+	if err != nil {
 		return err
 	}
+	defer end()
 	if err := possibleSize(bytes); err != nil {
 		return err
 	}

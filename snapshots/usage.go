@@ -19,9 +19,11 @@ func (d *Driver) Usage(ctx context.Context, key string) (Usage, error) {
 }
 
 func (d *Driver) usage(ctx context.Context, key string) (u Usage, err error) {
-	if err := d.begin(ctx); err != nil {
+	end, err := d.begin(ctx)
+	if err != nil {
 		return u, err
 	}
+	defer end()
 	err = d.measured([]string{key}, func(records []metadata.Snapshot) error {
 		u, err = d.usageOf(ctx, records[0])
 		return err
@@ -38,7 +40,7 @@ func (d *Driver) measured(keys []string, f func([]metadata.Snapshot) error) erro
 		records := make([]metadata.Snapshot, len(keys))
 		thins := make([]dmthin.ThinID, len(keys))
 		for i, key := range keys {
-			s, err := d.get(key)
+			s, err := d.catalog.Get(key)
 			if err != nil {
 				return failed("measure", key, err)
 			}
@@ -104,9 +106,11 @@ func (d *Driver) below(s metadata.Snapshot) (dmthin.ThinID, bool, error) {
 // Freed is how many bytes the pool would get back if all of these snapshots were
 // removed. Blocks that only they share among themselves count.
 func (d *Driver) Freed(ctx context.Context, keys ...string) (uint64, error) {
-	if err := d.begin(ctx); err != nil {
+	end, err := d.begin(ctx)
+	if err != nil {
 		return 0, err
 	}
+	defer end()
 	var freed dmthin.DataBlocks
 	err := d.measured(keys, func(records []metadata.Snapshot) error {
 		var ids []dmthin.ThinID
