@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"time"
@@ -34,8 +35,7 @@ func OpenThrough(wrap func(Transport) Transport) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := New(wrap(t))
-	c.nodes = devNodes{dir: "/dev/mapper"}
+	c := NewWithNodes(wrap(t), filepath.Dir(ControlPath))
 	if _, err := c.Version(); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
