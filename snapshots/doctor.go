@@ -53,7 +53,7 @@ func Examine(ctx context.Context, c Config, fix bool) (findings []Finding, err e
 	if err != nil {
 		return findings, err
 	}
-	if d.pool, err = d.openPool(spec); err != nil {
+	if d.pool, err = d.openPool(ctx, spec); err != nil {
 		return findings, translate(err)
 	}
 	more, err := d.examine(ctx, fix)

@@ -129,7 +129,7 @@ func (d *Driver) Deactivate(ctx context.Context) error {
 // thin devices if nobody else holds one of them.
 func (d *Driver) idle() ([]dmthin.ThinID, error) {
 	d.halt()
-	ids, err := d.pool.Lives()
+	ids, err := d.pool.ActiveThins()
 	if err != nil {
 		return nil, translate(err)
 	}

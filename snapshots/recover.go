@@ -128,7 +128,7 @@ func (d *Driver) compare(ctx context.Context) ([]truths, error) {
 	if err != nil {
 		return nil, err
 	}
-	lives, err := d.pool.Lives()
+	lives, err := d.pool.ActiveThins()
 	if err != nil {
 		return nil, err
 	}
