@@ -27,6 +27,9 @@ func (c *Client) Watch() (*Watcher, error) {
 	return w, nil
 }
 
+// HasEvents reports whether the kernel can be watched: its interface is 4.37 or later.
+func (c *Client) HasEvents() (bool, error) { return c.atLeast(listsEvents) }
+
 // fork opens another descriptor of the control node.
 func (c *Client) fork() (Transport, error) {
 	if err := c.calls.begin(); err != nil {
