@@ -31,7 +31,7 @@ func (noNodes) has(Name) (bool, error)  { return false, nil }
 func (noNodes) list() ([]string, error) { return nil, nil }
 
 // MakeNode makes the node of a device in /dev/mapper, if it is not there: a process
-// that died after Create may not have come so far.
+// that died within Create or Activate may not have made it.
 func (c *Client) MakeNode(name Name, dev DevNo) error { return c.nodes.make(name, dev) }
 
 // StaleNodes gives the links and block devices in /dev/mapper whose name match accepts

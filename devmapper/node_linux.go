@@ -11,8 +11,7 @@ import (
 )
 
 // devNodes makes what udev would make: a link to ../dm-N where devtmpfs has the
-// device, else a block node. Both sides making the same link is why nobody needs
-// to wait for the other.
+// device, else a block node. Both make the same link, so neither waits for the other.
 type devNodes struct{ dir string }
 
 // NewWithNodes is New with nodes that are made in a folder, as Open's are in /dev/mapper,
@@ -36,8 +35,8 @@ func (n devNodes) make(name Name, dev DevNo) error {
 	return nil
 }
 
-// replace puts a node in the place of what has its name: udev's, or what somebody
-// who died has left. A node that replaces another must never be missing in between.
+// replace puts a node in the place of what has its name: udev's, or one that a process
+// that died left. It is a rename, so that the name always leads to a node.
 func (n devNodes) replace(path, target string, dev DevNo) error {
 	if have, err := os.Readlink(path); err == nil && have == target {
 		return nil

@@ -54,9 +54,9 @@ type poolMonitor struct {
 	pool *thinpool.Pool
 	log  logrus.FieldLogger
 
-	last   thinpool.Working // observed when the pool last answered
-	silent bool             // the pool did not answer when it was last asked
-	deaf   bool             // events could not be waited for the last time
+	last       thinpool.Working // observed when the pool last answered
+	unanswered bool             // the pool did not answer when it was last asked
+	waitFails  bool             // events could not be waited for the last time
 }
 
 // pollAndWait reads the pool's status and waits for an event. Events count from before the
@@ -70,11 +70,11 @@ func (m *poolMonitor) pollAndWait(ctx context.Context) error {
 	}
 	switch {
 	case ctx.Err() != nil:
-	case err == nil && m.deaf:
-		m.deaf = false
+	case err == nil && m.waitFails:
+		m.waitFails = false
 		m.log.Info("pool events are noticed again")
-	case err != nil && !m.deaf && !m.lacksEvents(err):
-		m.deaf = true
+	case err != nil && !m.waitFails && !m.lacksEvents(err):
+		m.waitFails = true
 		m.log.WithError(err).Warn("pool events cannot be waited for; the pool's status is read now and then until they can")
 	}
 	return err
@@ -93,14 +93,14 @@ func (m *poolMonitor) lacksEvents(err error) bool {
 func (m *poolMonitor) poll() {
 	now, err := m.pool.Working()
 	if err != nil {
-		if !m.silent && !errors.Is(err, devmapper.ErrNotExist) {
+		if !m.unanswered && !errors.Is(err, devmapper.ErrNotExist) {
 			m.log.WithError(err).Error("pool does not answer")
 		}
-		m.silent = true
+		m.unanswered = true
 		return
 	}
-	if m.silent {
-		m.silent = false
+	if m.unanswered {
+		m.unanswered = false
 		m.log.Info("pool answers again")
 	}
 	m.report(now)

@@ -8,8 +8,8 @@ import (
 )
 
 // activationAttempts bounds how often an activation begins again because the device that
-// it met went away meanwhile. Each time needs a removal by somebody else, so that a second
-// attempt is rare and a third one hardly ever seen.
+// it met went away meanwhile. Each needs another removal at that moment, so that more than
+// two are hardly ever needed.
 const activationAttempts = 10
 
 // activation is a device to be made, or found as a process that died left it.
@@ -23,6 +23,8 @@ type activation struct {
 	verify func() error
 	// finish brings a device that has our UUID and a table to the state that is wanted.
 	finish func(devmapper.Info) (devmapper.Info, error)
+
+	loaded bool // run loaded the table into a device that had none
 }
 
 func (a *activation) ref() devmapper.Ref { return devmapper.ByUUID(a.uuid) }
@@ -33,6 +35,7 @@ func (a *activation) run() (info devmapper.Info, err error) {
 	for range activationAttempts {
 		info, err = a.make()
 		if !errors.Is(err, devmapper.ErrExist) {
+			a.loaded = err == nil
 			return info, err
 		}
 		taken := err
@@ -149,6 +152,7 @@ func (a *activation) complete(info devmapper.Info) (devmapper.Info, error) {
 		}
 		return info, err
 	}
+	a.loaded = true
 	info.Active, info.Suspended, info.ReadOnly = true, false, bool(a.mode)
 	return info, nil
 }

@@ -144,16 +144,16 @@ func (d Devices) remove(name devmapper.Name, uuid devmapper.UUID) error {
 	err := d.dm.Remove(devmapper.ByUUID(uuid))
 	switch {
 	case errors.Is(err, devmapper.ErrNotExist):
-		return d.sweepNode(name)
+		return d.removeStaleNode(name)
 	case errors.Is(err, devmapper.ErrBusy):
 		return errors.Join(err, d.resume(uuid))
 	}
 	return err
 }
 
-// sweepNode removes the node that a deferred removal left: it ends in the kernel, which
-// knows no nodes. The node of somebody else's device of that name stays.
-func (d Devices) sweepNode(name devmapper.Name) error {
+// removeStaleNode removes the node that a deferred removal left, for the kernel has none to
+// remove. The node of another owner's device of that name stays.
+func (d Devices) removeStaleNode(name devmapper.Name) error {
 	if err := d.dm.RemoveStaleNode(name); err != nil && !errors.Is(err, devmapper.ErrExist) {
 		return err
 	}
@@ -168,7 +168,7 @@ func (d Devices) DeactivateThinDeferred(id dmthin.ThinID) (gone bool, err error)
 		gone, err = d.dm.RemoveDeferred(devmapper.ByUUID(uuid))
 		switch {
 		case errors.Is(err, devmapper.ErrNotExist):
-			gone, err = true, d.sweepNode(name)
+			gone, err = true, d.removeStaleNode(name)
 		case err == nil && !gone:
 			err = d.resume(uuid)
 		}
@@ -192,8 +192,8 @@ func (d Devices) ResumeThin(id dmthin.ThinID) error {
 	return nil
 }
 
-// resume resumes a device with the table that it has, if it is suspended. A table that
-// somebody staged and never activated is dropped first: a resume would activate it.
+// resume resumes a device with the table that it has, if it is suspended. A staged table,
+// of a process that died before it resumed, is dropped first: a resume would activate it.
 func (d Devices) resume(uuid devmapper.UUID) error {
 	info, err := d.info(uuid)
 	if err != nil || info == nil || !info.Suspended {

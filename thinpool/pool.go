@@ -2,6 +2,7 @@ package thinpool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -10,7 +11,7 @@ import (
 	"github.com/veneerdm/veneer/metadata/dmthin"
 )
 
-// Pool is a live pool. It is safe for concurrent use, but for two operations on
+// Pool is an active pool. It is safe for concurrent use, but for two operations on
 // the same thin device.
 type Pool struct {
 	Devices
@@ -18,10 +19,9 @@ type Pool struct {
 	dev      devmapper.DevNo
 	block    devmapper.Sectors
 	metadata string // path of the metadata device
-	borrowed bool   // the device is another's, such as LVM's, and stays
+	adopted  bool   // the device is another's, such as LVM's, and stays
 
-	// snapshot has one element while somebody holds the pool's one metadata snapshot or
-	// wants to take it; unreleased, which it guards, says that there may be one that
+	// snapshot has one element while a caller takes or has the pool's one metadata snapshot; unreleased, which it guards, says that there may be one that
 	// could not be given back.
 	snapshot   chan struct{}
 	unreleased bool
@@ -33,7 +33,7 @@ type Pool struct {
 
 // Create formats a pool on blank disks and activates it. A disk that holds
 // anything is refused with a *ForeignError before anything is written. The context's
-// end is noticed until the pool's device is made.
+// end is noticed until the pool's device is made. After an error no device is left.
 func Create(ctx context.Context, dm *devmapper.Client, s Spec) (*Pool, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -52,7 +52,8 @@ func Create(ctx context.Context, dm *devmapper.Client, s Spec) (*Pool, error) {
 // Open activates the pool that is on the disks, or takes over the live one if it
 // is the same. A metadata disk that holds no pool is ErrForeign. Before a pool is
 // activated every block of its metadata is verified: ErrDamaged. The context's end
-// is noticed until the pool's device is made.
+// is noticed until the pool's device is made. After an error the pool is active only if
+// it was before.
 func Open(ctx context.Context, dm *devmapper.Client, s Spec) (*Pool, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -88,17 +89,23 @@ func activate(ctx context.Context, dm *devmapper.Client, s Spec, verify func() e
 	}
 	p := newPool(dm, s.Name, devmapper.ByUUID(uuid), info.Dev)
 	p.block, p.metadata = s.BlockSize, s.Metadata.Path
-	w, err := p.Working()
-	if err != nil {
+	if err := p.releaseLeftOver(); err != nil {
+		if a.loaded {
+			err = errors.Join(err, p.Deactivate())
+		}
 		return nil, err
 	}
-	if w.HeldRoot != 0 && w.Writable() == nil {
-		// A process that died while it read the metadata left its snapshot behind.
-		if err := p.message("release_metadata_snap"); err != nil {
-			return nil, err
-		}
-	}
 	return p, nil
+}
+
+// releaseLeftOver releases the metadata snapshot of a process that died while it read the
+// metadata. It is an error when the pool does not work.
+func (p *Pool) releaseLeftOver() error {
+	w, err := p.Working()
+	if err != nil || w.HeldRoot == 0 || w.Writable() != nil {
+		return err
+	}
+	return p.message("release_metadata_snap")
 }
 
 func newPool(dm *devmapper.Client, name string, self devmapper.Ref, dev devmapper.DevNo) *Pool {
@@ -141,7 +148,7 @@ func Adopt(dm *devmapper.Client, name string, dev devmapper.DevNo, metadataPath 
 		return nil, &ForeignError{Path: dev.String(), Holds: "a device of type " + table[0].Target.Type() + ", not a thin pool"}
 	}
 	p := newPool(dm, name, devmapper.ByDev(dev), dev)
-	p.block, p.metadata, p.borrowed = t.BlockSize, metadataPath, true
+	p.block, p.metadata, p.adopted = t.BlockSize, metadataPath, true
 	if _, err := p.Working(); err != nil {
 		return nil, err
 	}
@@ -164,9 +171,9 @@ func (p *Pool) RoundUp(bytes uint64) uint64 {
 }
 
 // Deactivate takes the pool's device away; what it keeps stays on its disks. A
-// borrowed pool is left as it is. ErrBusy says that thin devices are active.
+// adopted pool is left as it is. ErrBusy says that thin devices are active.
 func (p *Pool) Deactivate() error {
-	if p.borrowed {
+	if p.adopted {
 		return nil
 	}
 	return p.DeactivatePool()

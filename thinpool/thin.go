@@ -35,7 +35,7 @@ func (p *Pool) ActivateThin(id dmthin.ThinID, size uint64, mode devmapper.Mode) 
 }
 
 // finishThin brings a thin device that has a table to the wanted mode and to at least the
-// wanted size: it may be in use, and somebody may rely on a larger one.
+// wanted size. It may be in use, so it is never made smaller.
 func (p *Pool) finishThin(a *activation, info devmapper.Info) (devmapper.Info, error) {
 	have, err := p.dm.Table(a.ref())
 	if err != nil {
@@ -112,7 +112,7 @@ func (p *Pool) WithSuspended(id dmthin.ThinID, f func() error) error {
 		return fmt.Errorf("suspend thin %s of pool %s: %w", id, p.name, err)
 	}
 	if info.Active && info.Inactive {
-		// Staged by somebody who died; the resume would activate it.
+		// Staged by a process that died; the resume would activate it.
 		err = p.dm.Clear(ref)
 	}
 	if err == nil {
