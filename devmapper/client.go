@@ -14,16 +14,24 @@ import (
 type Client struct {
 	t     Transport
 	nodes nodes
+	calls *calls
 
 	mu      sync.Mutex
 	version Version // of the interface; zero until asked
 }
 
 // New makes a client that speaks through t and makes no nodes. Close closes t.
-func New(t Transport) *Client { return &Client{t: t, nodes: noNodes{}} }
+func New(t Transport) *Client { return &Client{t: t, nodes: noNodes{}, calls: newCalls()} }
 
-// Close gives the control descriptor back. Devices stay as they are.
-func (c *Client) Close() error { return c.t.Close() }
+// Close waits for the operations that are under way and gives the control descriptor
+// back. Operations that begin later give ErrClosed. Devices stay as they are, and so do
+// watchers, which have descriptors of their own. Closing twice is no error.
+func (c *Client) Close() error {
+	if !c.calls.close() {
+		return nil
+	}
+	return c.t.Close()
+}
 
 // Version is the version of an interface or a target.
 type Version struct{ Major, Minor, Patch uint32 }
@@ -143,6 +151,10 @@ const (
 // do performs one operation. A reply that does not fit is asked for again with
 // twice the room: the kernel says DM_BUFFER_FULL_FLAG and no errno.
 func (c *Client) do(k call) (uapi.Header, []byte, error) {
+	if err := c.calls.begin(); err != nil {
+		return uapi.Header{}, nil, err
+	}
+	defer c.calls.end()
 	h := uapi.Header{
 		Version:     [3]uint32{versionMajor, 0, 0},
 		DataStart:   uapi.HeaderSize,

@@ -3,7 +3,6 @@ package devmapper
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/veneerdm/veneer/devmapper/internal/uapi"
 )
@@ -46,11 +45,10 @@ func infoFrom(h uapi.Header) Info {
 // Create makes a device without a table. ErrExist says that the name or the UUID is
 // taken. The zero UUID is none.
 func (c *Client) Create(name Name, uuid UUID) (Info, error) {
-	h, _, err := c.do(call{cmd: uapi.DevCreate, rawName: name.s, rawUUID: uuid.s})
+	info, err := c.create(name, uuid)
 	if err != nil {
 		return Info{}, err
 	}
-	info := infoFrom(h)
 	if err := c.nodes.make(name, info.Dev); err != nil {
 		_, _, undo := c.do(call{cmd: uapi.DevRemove, ref: ByName(name), event: udevFlags})
 		return Info{}, errors.Join(err, undo)
@@ -58,9 +56,13 @@ func (c *Client) Create(name Name, uuid UUID) (Info, error) {
 	return info, nil
 }
 
-// MakeNode makes the node of a device in /dev/mapper, if it is not there: a process
-// that died after Create may not have come so far.
-func (c *Client) MakeNode(name Name, dev DevNo) error { return c.nodes.make(name, dev) }
+func (c *Client) create(name Name, uuid UUID) (Info, error) {
+	h, _, err := c.do(call{cmd: uapi.DevCreate, rawName: name.s, rawUUID: uuid.s})
+	if err != nil {
+		return Info{}, err
+	}
+	return infoFrom(h), nil
+}
 
 // Remove takes a device away. ErrBusy says that it is open, ErrNotExist that it
 // was gone already.
@@ -80,7 +82,9 @@ func (c *Client) remove(ref Ref, flags uapi.Flags) (removed bool, err error) {
 	if err != nil {
 		if errors.Is(err, ErrNotExist) && ref.name.s != "" {
 			// A deferred removal ends in the kernel, which knows no nodes.
-			err = errors.Join(err, c.nodes.remove(ref.name))
+			if stale := c.RemoveStaleNode(ref.name); stale != nil && !errors.Is(stale, ErrExist) {
+				err = errors.Join(err, stale)
+			}
 		}
 		return false, err
 	}
@@ -141,8 +145,18 @@ const (
 // filesystem and waits for all I/O, so that what is on the device is whole.
 // Suspending a suspended device is not an error.
 func (c *Client) Suspend(ref Ref, flags SuspendFlags) error {
-	_, _, err := c.do(call{cmd: uapi.DevSuspend, ref: ref, flags: uapi.FlagSuspend | uapi.Flags(flags)})
+	_, err := c.SuspendInfo(ref, flags)
 	return err
+}
+
+// SuspendInfo is Suspend that gives the device's state afterwards, such as whether a
+// table is staged that a resume would activate.
+func (c *Client) SuspendInfo(ref Ref, flags SuspendFlags) (Info, error) {
+	h, _, err := c.do(call{cmd: uapi.DevSuspend, ref: ref, flags: uapi.FlagSuspend | uapi.Flags(flags)})
+	if err != nil {
+		return Info{}, err
+	}
+	return infoFrom(h), nil
 }
 
 // Resume makes a staged table the active one and lets I/O go on. Swapping a
@@ -151,19 +165,31 @@ func (c *Client) Resume(ref Ref) error { return c.ResumeFlags(ref, 0) }
 
 // ResumeFlags is Resume with flags for the suspend around a table swap.
 func (c *Client) ResumeFlags(ref Ref, flags SuspendFlags) error {
-	_, _, err := c.do(call{cmd: uapi.DevSuspend, ref: ref, flags: uapi.Flags(flags), event: udevFlags, detail: "resume"})
+	_, err := c.resume(ref, flags)
 	return err
+}
+
+func (c *Client) resume(ref Ref, flags SuspendFlags) (Info, error) {
+	h, _, err := c.do(call{cmd: uapi.DevSuspend, ref: ref, flags: uapi.Flags(flags), event: udevFlags, detail: "resume"})
+	if err != nil {
+		return Info{}, err
+	}
+	return infoFrom(h), nil
 }
 
 // Activate creates a device, loads its table and resumes it. When a step fails the
 // earlier ones are undone.
 func (c *Client) Activate(name Name, uuid UUID, table Table, mode Mode) (Info, error) {
-	info, err := c.Create(name, uuid)
+	info, err := c.create(name, uuid)
 	if err != nil {
 		return Info{}, err
 	}
 	if err = c.Load(ByName(name), table, mode); err == nil {
-		err = c.Resume(ByName(name))
+		info, err = c.resume(ByName(name), 0)
+	}
+	if err == nil {
+		// Since Linux 5.15 there is nothing for a link to lead to before the first table.
+		err = c.nodes.make(name, info.Dev)
 	}
 	if err != nil {
 		if undo := c.Remove(ByName(name)); undo != nil {
@@ -172,44 +198,4 @@ func (c *Client) Activate(name Name, uuid UUID, table Table, mode Mode) (Info, e
 		return Info{}, err
 	}
 	return info, nil
-}
-
-// Entry is one device in a list.
-type Entry struct {
-	Name  string // not a Name: other programs name devices as they like
-	Dev   DevNo
-	Event uint32 // 0 before interface 4.37
-	UUID  string // "" when the device has none or the interface is older than 4.44
-}
-
-// List gives every device whose name begins with prefix, in the kernel's order.
-func (c *Client) List(prefix string) ([]Entry, error) {
-	trailer, err := c.atLeast(37)
-	if err != nil {
-		return nil, err
-	}
-	k := call{cmd: uapi.ListDevices, reply: true, flags: uapi.FlagUUID}
-	filtered, err := c.atLeast(45)
-	if err != nil {
-		return nil, err
-	}
-	if filtered {
-		k.rawName = prefix
-	}
-	_, data, err := c.do(k)
-	if err != nil {
-		return nil, err
-	}
-	names, err := uapi.ParseNames(data, trailer)
-	if err != nil {
-		return nil, err
-	}
-	entries := make([]Entry, 0, len(names))
-	for _, n := range names {
-		// Older kernels filter nothing.
-		if strings.HasPrefix(n.Name, prefix) {
-			entries = append(entries, Entry{Name: n.Name, Dev: devNoFromHuge(n.Dev), Event: n.EventNr, UUID: n.UUID})
-		}
-	}
-	return entries, nil
 }

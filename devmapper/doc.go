@@ -23,11 +23,16 @@
 // Nodes in /dev/mapper are made and removed here, as the links that udev would
 // make, so that programs find a device whether udev runs or not. Nothing waits for
 // udev, and devices carry the flags that keep udev's other rules from opening them.
+// What a death or a deferred removal leaves there is found by [Client.StaleNodes].
+//
+// No operation uses the control descriptor after it is closed: [Client.Close] waits for
+// the operations that are under way, and those that begin later give [ErrClosed].
 //
 // # Concurrency
 //
-// A [Client] is safe for concurrent use. The kernel serialises what must be. A
-// [Watcher] belongs to one goroutine.
+// A [Client] is safe for concurrent use, Close included. The kernel serialises what
+// must be. A [Watcher] has a descriptor and event state of its own: one goroutine waits,
+// any may close it, which ends the wait.
 //
 // # Debugging
 //

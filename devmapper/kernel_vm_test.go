@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -195,4 +197,63 @@ func TestErrorsOfTheKernel(t *testing.T) {
 	var de *devmapper.Error
 	require.True(t, errors.As(send("delete 9"), &de))
 	assert.Equal(t, syscall.ENODATA, de.Errno)
+}
+
+// The number of a closed descriptor is given to the next file that is opened: no operation
+// may reach that.
+func TestCloseOnTheKernel(t *testing.T) {
+	requireVM(t)
+	for range 50 {
+		c, err := devmapper.Open()
+		require.NoError(t, err)
+		var begun, ended sync.WaitGroup
+		for range 8 {
+			begun.Add(1)
+			ended.Go(func() {
+				first := sync.OnceFunc(begun.Done)
+				for {
+					_, err := c.Version()
+					first()
+					if err != nil {
+						assert.ErrorIs(t, err, devmapper.ErrClosed)
+						return
+					}
+				}
+			})
+		}
+		begun.Wait()
+		require.NoError(t, c.Close())
+		null, err := os.Open(os.DevNull)
+		require.NoError(t, err)
+		ended.Wait()
+		require.NoError(t, null.Close())
+	}
+}
+
+func TestStaleNodesOnTheKernel(t *testing.T) {
+	c := openKernel(t)
+	info := activate(t, c, "veneer-node", devmapper.Single(8, devmapper.Zero{}), devmapper.ReadOnly)
+	target, err := os.Readlink(info.Name.Path())
+	require.NoError(t, err, "a link, as udev makes it")
+	assert.Equal(t, "../dm-"+strconv.Itoa(int(info.Dev.Minor)), target)
+	require.NoError(t, syscall.Mknod("/dev/mapper/veneer-block", syscall.S_IFBLK|0o600, 253<<8|200))
+	require.NoError(t, os.Symlink("../dm-200", "/dev/mapper/veneer-link"))
+	stale, err := c.StaleNodes(func(n string) bool { return strings.HasPrefix(n, "veneer-") || n == "control" })
+	require.NoError(t, err)
+	assert.Equal(t, []devmapper.Name{name(t, "veneer-block"), name(t, "veneer-link")}, stale)
+	for _, n := range stale {
+		require.NoError(t, c.RemoveStaleNode(n))
+		_, err := os.Lstat(n.Path())
+		require.ErrorIs(t, err, os.ErrNotExist)
+	}
+	require.ErrorIs(t, c.RemoveStaleNode(info.Name), devmapper.ErrExist)
+
+	entries, err := c.ListUUID("VENEER-test-veneer-n")
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	assert.Equal(t, "veneer-node", entries[0].Name)
+	assert.Equal(t, info.UUID.String(), entries[0].UUID)
+	entries, err = c.ListUUID("ENEER-test")
+	require.NoError(t, err)
+	assert.Empty(t, entries)
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Longest name and UUID in bytes; the kernel cuts longer ones without a word
+// Longest name and UUID in bytes; the kernel truncates longer ones silently
 // (dm-ioctl.h, DM_NAME_LEN and DM_UUID_LEN less the NUL).
 const (
 	MaxNameLen = 127

@@ -58,7 +58,7 @@ const (
 )
 
 // Load stages a table. The target decides what can be wrong with it: ErrInvalid
-// sends the reader to the kernel's log, which alone knows more.
+// means that the kernel's log has the cause.
 func (c *Client) Load(ref Ref, table Table, mode Mode) error {
 	targets := make([]uapi.Target, len(table))
 	next := Sectors(0)
@@ -81,7 +81,7 @@ func (c *Client) Load(ref Ref, table Table, mode Mode) error {
 	return err
 }
 
-// Clear forgets the staged table.
+// Clear drops the staged table.
 func (c *Client) Clear(ref Ref) error {
 	_, _, err := c.do(call{cmd: uapi.TableClear, ref: ref})
 	return err

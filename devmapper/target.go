@@ -30,7 +30,7 @@ func (Linear) Type() string { return "linear" }
 // Params prints "dev offset".
 func (l Linear) Params() string { return fmt.Sprintf("%s %d", l.Dev, l.Offset) }
 
-// Zero reads as zeros and forgets what is written.
+// Zero reads as zeros and discards what is written.
 type Zero struct{}
 
 // Type is "zero".

@@ -5,7 +5,8 @@ import "context"
 // Transport carries operations to a device-mapper: the kernel's, or a fake such as
 // devmapper/dmtest. It is the lowest seam there is, so that everything above it is
 // the same code in a test and in production. Implementations are safe for
-// concurrent use.
+// concurrent use. A Client calls Close once, while no other call is under way, and
+// nothing after it.
 type Transport interface {
 	// Control performs the operation with that ioctl number. buf holds a struct
 	// dm_ioctl with its payload and receives the reply. The error is a bare

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"time"
@@ -34,8 +35,7 @@ func OpenThrough(wrap func(Transport) Transport) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := New(wrap(t))
-	c.nodes = devNodes{dir: "/dev/mapper"}
+	c := NewWithNodes(wrap(t), filepath.Dir(ControlPath))
 	if _, err := c.Version(); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -118,10 +118,12 @@ func (c *control) Fork() (Transport, error) {
 	return &control{file: os.NewFile(uintptr(fd), ControlPath), fd: fd}, nil
 }
 
-// Wait rests in the runtime's poller, so it pins no thread and ends with ctx.
+// Wait blocks in the runtime's poller, so it occupies no thread and ends with ctx.
 func (c *control) Wait(ctx context.Context) error {
-	if err := c.file.SetReadDeadline(time.Time{}); err != nil {
+	if err := c.file.SetReadDeadline(time.Time{}); errors.Is(err, os.ErrNoDeadline) {
 		return fmt.Errorf("%w: this kernel cannot poll %s", ErrNotSupported, ControlPath)
+	} else if err != nil {
+		return err
 	}
 	stop := context.AfterFunc(ctx, func() {
 		_ = c.file.SetReadDeadline(time.Unix(1, 0)) // it was accepted above

@@ -116,7 +116,7 @@ func openControl() (*os.File, error) {
 var errNoConfigure = errors.New("no LOOP_CONFIGURE")
 
 // attachFree takes one free device. An error for which isTaken is true means that
-// somebody else was faster.
+// another process took it first.
 func attachFree(control, backing *os.File, o Options) (Device, error) {
 	number, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
 	if err != nil {
@@ -161,7 +161,7 @@ func isTaken(err error) bool {
 }
 
 // retry calls try until it gives another error than that of a lost race, with a
-// random pause after each call so that rivals fall out of step.
+// random pause after each call so that competing processes do not retry together.
 func retry(ctx context.Context, attempts int, longest time.Duration, try func() error) error {
 	var err error
 	for attempt := range attempts {

@@ -15,12 +15,12 @@ import (
 // How long Detach waits for the kernel when ctx sets no deadline, and how often it
 // looks.
 const (
-	detachPatience = 10 * time.Second
-	detachPoll     = 2 * time.Millisecond
+	detachTimeout = 10 * time.Second
+	detachPoll    = 2 * time.Millisecond
 )
 
 // Detach takes the backing file away from the device and waits until the kernel
-// has let go of it, at most until ctx ends or for ten seconds.
+// has released it, at most until ctx ends or for ten seconds.
 //
 // The error wraps ErrBusy when the device is mounted, part of another block
 // device, or still open somewhere when the wait ends; in the last case the kernel
@@ -35,7 +35,7 @@ func (d Device) detach(ctx context.Context) error {
 	if err := d.askToDetach(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, detachPatience)
+	ctx, cancel := context.WithTimeout(ctx, detachTimeout)
 	defer cancel()
 	for {
 		now, err := describe(d.Number)
@@ -52,7 +52,7 @@ func (d Device) detach(ctx context.Context) error {
 }
 
 // askToDetach issues LOOP_CLR_FD unless somebody visibly needs the device: the
-// kernel would not refuse, but detach it behind the last user's back.
+// kernel would not refuse, but detach it as soon as the last user closes it.
 func (d Device) askToDetach() error {
 	node, err := d.open(os.O_RDONLY)
 	if err != nil {

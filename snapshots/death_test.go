@@ -13,6 +13,7 @@ import (
 	"github.com/veneerdm/veneer/devmapper/dmtest"
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/test/resulttest"
+	"github.com/veneerdm/veneer/thinpool"
 )
 
 var errDead = errors.New("the process is dead")
@@ -81,12 +82,13 @@ func TestDeathAtEveryStepOfEveryVerb(t *testing.T) {
 type forgetful struct{ *dmtest.Kernel }
 
 // Control swallows the resume of a device that is suspended (DM_DEV_SUSPEND without
-// DM_SUSPEND_FLAG; struct dm_ioctl has its flags at 28 and the name at 48).
+// DM_SUSPEND_FLAG; struct dm_ioctl has its flags at 28 and the UUID at 176).
 func (k forgetful) Control(command uint8, buf []byte) error {
 	const devSuspend, suspendFlag = 6, 2
 	if command == devSuspend && binary.NativeEndian.Uint32(buf[28:])&suspendFlag == 0 {
-		name, _, _ := bytes.Cut(buf[48:48+128], []byte{0})
-		if d, err := k.Open(string(name)); err == nil {
+		uuid, _, _ := bytes.Cut(buf[176:176+129], []byte{0})
+		id, _ := thinpool.ParseThinUUID("fake", string(uuid))
+		if d, err := k.Open(thinpool.ThinName("fake", id)); err == nil {
 			suspended := d.Suspended()
 			if err := d.Close(); err != nil || suspended {
 				return err

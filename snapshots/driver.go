@@ -125,7 +125,7 @@ func (d *Driver) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if d.pool, err = d.openPool(spec); err != nil {
+	if d.pool, err = d.openPool(ctx, spec); err != nil {
 		if there, look := d.active(); look == nil && !there {
 			err = errors.Join(err, d.disks.Detach(ctx, d.record)) // attached for nothing
 			if errors.Is(err, thinpool.ErrForeign) && d.record.State == metadata.Ready {

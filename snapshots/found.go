@@ -104,15 +104,8 @@ func (d *Driver) active() (bool, error) {
 	if d.record.ExistingPool != "" {
 		return true, nil // LVM's, which nothing here takes away
 	}
-	name, err := devmapper.NewName(d.record.Name)
-	if err != nil {
-		return false, err
-	}
-	info, err := d.dm.Info(devmapper.ByName(name))
-	if errors.Is(err, devmapper.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil && isOurs(d.record.Name, info.UUID.String()), err
+	info, err := thinpool.DevicesOf(d.dm, d.record.Name).LookupPool()
+	return info != nil, err
 }
 
 // TakeDown takes all devices of a store's pool away, as [Driver.Deactivate] does,
@@ -124,30 +117,23 @@ func TakeDown(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.release()) }()
-	entries, err := d.dm.List(d.record.Name + "-thin-")
+	devices := thinpool.DevicesOf(d.dm, d.record.Name)
+	thins, err := devices.ActiveThins()
 	if err != nil {
 		return err
 	}
-	var thins []devmapper.Name
-	for _, e := range entries {
-		name, err := devmapper.NewName(e.Name)
+	for _, id := range thins {
+		live, err := devices.Lookup(id)
 		if err != nil {
 			return err
 		}
-		info, err := d.dm.Info(devmapper.ByName(name))
-		switch {
-		case errors.Is(err, devmapper.ErrNotExist) || err == nil && !isOurs(d.record.Name, info.UUID.String()):
-			continue
-		case err != nil:
-			return err
-		case info.OpenCount > 0:
-			return fmt.Errorf("%w: %s is open or mounted; unmount it first", ErrInUse, name.Path())
+		if live != nil && live.OpenCount > 0 {
+			return fmt.Errorf("%w: %s is open or mounted; unmount it first", ErrInUse, live.Path())
 		}
-		thins = append(thins, name)
 	}
-	for _, name := range thins {
-		if err := d.dm.Remove(devmapper.ByName(name)); err != nil && !errors.Is(err, devmapper.ErrNotExist) {
-			return fmt.Errorf("take the device %s away: %w", name, err)
+	for _, id := range thins {
+		if err := devices.DeactivateThin(id); err != nil {
+			return err
 		}
 	}
 	if err := d.dismantlePoolDevice(); err != nil {

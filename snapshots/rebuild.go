@@ -98,7 +98,7 @@ func (d *Driver) rebuild(ctx context.Context) (findings []Finding, err error) {
 		d.record.LowWater = lowWater(spec, d.record.BlockSize)
 		spec.LowWater = dmthin.DataBlocks(d.record.LowWater)
 	}
-	if d.pool, err = d.openPool(spec); err != nil {
+	if d.pool, err = d.openPool(ctx, spec); err != nil {
 		return nil, class.Ensure(err)
 	}
 	if _, err := os.Stat(d.config.catalogPath()); err == nil {

@@ -272,7 +272,7 @@ func (d *Driver) formatPool(ctx context.Context) error {
 	if d.record.ExistingPool != "" {
 		d.pool, err = d.claim(spec)
 	} else {
-		d.pool, err = thinpool.Create(d.dm, spec)
+		d.pool, err = thinpool.Create(ctx, d.dm, spec)
 	}
 	if err != nil {
 		return err
@@ -300,11 +300,11 @@ func (d *Driver) attach(ctx context.Context) (thinpool.Spec, error) {
 	}, nil
 }
 
-func (d *Driver) openPool(spec thinpool.Spec) (p *thinpool.Pool, err error) {
+func (d *Driver) openPool(ctx context.Context, spec thinpool.Spec) (p *thinpool.Pool, err error) {
 	if d.record.ExistingPool != "" {
 		p, err = thinpool.Adopt(d.dm, d.record.Name, spec.Data.Dev, spec.Metadata.Path)
 	} else {
-		p, err = thinpool.Open(d.dm, spec)
+		p, err = thinpool.Open(ctx, d.dm, spec)
 	}
 	if err != nil {
 		if missing := d.requireTarget(); missing != nil {
@@ -331,21 +331,14 @@ func (d *Driver) dismantle(ctx context.Context, p metadata.Pool) error {
 	if disks == nil {
 		disks = disksFor(p)
 	}
-	entries, err := d.dm.List(p.Name)
+	devices := thinpool.DevicesOf(d.dm, p.Name)
+	thins, err := devices.ActiveThins()
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		name, err := devmapper.NewName(e.Name)
-		if err != nil || (e.Name != p.Name && !isThinName(p.Name, e.Name)) {
-			continue
-		}
-		info, err := d.dm.Info(devmapper.ByName(name))
-		if err != nil || !isOurs(p.Name, info.UUID.String()) || e.Name == p.Name {
-			continue
-		}
-		if err := d.dm.Remove(devmapper.ByName(name)); err != nil && !errors.Is(err, devmapper.ErrNotExist) {
-			return fmt.Errorf("take the device %s away: %w", e.Name, err)
+	for _, id := range thins {
+		if err := devices.DeactivateThin(id); err != nil {
+			return err
 		}
 	}
 	if err := d.dismantlePool(p); err != nil {
@@ -364,25 +357,5 @@ func (d *Driver) dismantlePool(p metadata.Pool) error {
 	if p.ExistingPool != "" {
 		return d.unclaim(p)
 	}
-	name, err := devmapper.NewName(p.Name)
-	if err != nil {
-		return err
-	}
-	info, err := d.dm.Info(devmapper.ByName(name))
-	if errors.Is(err, devmapper.ErrNotExist) || err == nil && !isOurs(p.Name, info.UUID.String()) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return d.dm.Remove(devmapper.ByName(name))
-}
-
-func isThinName(pool, name string) bool {
-	return len(name) > len(pool)+6 && name[:len(pool)+6] == pool+"-thin-"
-}
-
-func isOurs(pool, uuid string) bool {
-	prefix := thinpool.UUIDPrefix + pool + "-"
-	return len(uuid) > len(prefix) && uuid[:len(prefix)] == prefix
+	return thinpool.DevicesOf(d.dm, p.Name).DeactivatePool()
 }

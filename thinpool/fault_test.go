@@ -108,3 +108,41 @@ func TestMissingPoolIsNoMissingThin(t *testing.T) {
 	f.failOnce(syscall.EPERM, func(c dmtest.Call) bool { return c.Op == "message" })
 	require.ErrorIs(t, p.CreateThin(1), devmapper.ErrReadOnly, "and not a lack of permission")
 }
+
+// After an error a pool is active only if it was before.
+func TestFailedActivationOfThePool(t *testing.T) {
+	f := newFixture(t, 64*mib)
+	var fired bool
+	f.kernel.Inject(dmtest.FailNth("table status", 0, syscall.EIO, &fired))
+	_, err := thinpool.Create(t.Context(), f.dm, f.spec)
+	require.ErrorIs(t, err, syscall.EIO)
+	assert.Empty(t, f.kernel.Devices())
+	f.kernel.WipeDisk(f.spec.Metadata.Dev)
+	f.kernel.Inject(nil)
+
+	p := f.create(t)
+	for i := range 2 { // the table, and the status
+		fired = false
+		f.kernel.Inject(dmtest.FailNth("table status", i, syscall.EIO, &fired))
+		_, err = thinpool.Open(t.Context(), f.dm, f.spec)
+		require.ErrorIs(t, err, syscall.EIO)
+		require.True(t, fired)
+		assert.Equal(t, []string{"test"}, f.kernel.Devices())
+	}
+	f.kernel.Inject(nil)
+	_, err = f.dm.Message(ref(t, "test"), 0, "reserve_metadata_snap")
+	require.NoError(t, err)
+	f.kernel.Inject(dmtest.FailNth("message release_metadata_snap", 0, syscall.EIO, &fired))
+	_, err = thinpool.Open(t.Context(), f.dm, f.spec)
+	require.ErrorIs(t, err, syscall.EIO)
+	assert.Equal(t, []string{"test"}, f.kernel.Devices())
+
+	// One without a table was not active.
+	f.kernel.Inject(nil)
+	require.NoError(t, p.Deactivate())
+	require.NoError(t, f.kernel.CreateDevice("test", "VENEER-test-pool"))
+	f.kernel.Inject(dmtest.FailNth("table status", 0, syscall.EIO, &fired))
+	_, err = thinpool.Open(t.Context(), f.dm, f.spec)
+	require.ErrorIs(t, err, syscall.EIO)
+	assert.Empty(t, f.kernel.Devices())
+}

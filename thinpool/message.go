@@ -1,6 +1,7 @@
 package thinpool
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/veneerdm/veneer/devmapper"
@@ -11,7 +12,7 @@ import (
 // in drivers/md/dm-thin.c ignores the result of its commit: only the mode that the
 // pool is in afterwards tells.
 func (p *Pool) message(text string) error {
-	if _, err := p.dm.Message(p.ref(), 0, text); err != nil {
+	if _, err := p.dm.Message(p.self, 0, text); err != nil {
 		return absent(err)
 	}
 	w, err := p.Working()
@@ -33,16 +34,26 @@ func (p *Pool) CreateThin(id dmthin.ThinID) error {
 // origin is active and writable it is suspended around it: the kernel would take
 // the snapshot anyway, of something that is changing. ErrNoThin says that the
 // pool has no such origin, ErrExist that the id is taken.
-func (p *Pool) CreateSnapshot(id, origin dmthin.ThinID) error {
-	create := func() error { return p.message("create_snap " + id.String() + " " + origin.String()) }
-	live, err := p.Lookup(origin)
-	if err != nil {
-		return err
+func (p *Pool) CreateSnapshot(id, origin dmthin.ThinID) (err error) {
+	for range activationAttempts {
+		var live *Live
+		if live, err = p.Lookup(origin); err != nil {
+			return err
+		}
+		if live == nil || live.ReadOnly || !live.HasTable {
+			return p.CreateSnapshotOfIdle(id, origin)
+		}
+		sent := false
+		err = p.WithSuspended(origin, func() error {
+			sent = true
+			return p.CreateSnapshotOfIdle(id, origin)
+		})
+		if sent || !errors.Is(err, devmapper.ErrNotExist) {
+			return err
+		}
+		// A removal at its last close ended just now: there is nothing to suspend.
 	}
-	if live == nil || live.ReadOnly {
-		return create()
-	}
-	return p.WithSuspended(origin, create)
+	return err
 }
 
 // CreateSnapshotOfIdle is CreateSnapshot for an origin of which the caller knows
@@ -67,7 +78,7 @@ func (p *Pool) SetTransaction(old, now dmthin.TransactionID) error {
 func (p *Pool) Grow(s Spec) error {
 	p.tables.Lock()
 	defer p.tables.Unlock()
-	if err := p.swap(p.ref(), s.table(), devmapper.ReadWrite); err != nil {
+	if err := swap(p.dm, p.self, s.table(), devmapper.ReadWrite); err != nil {
 		return fmt.Errorf("grow pool %q: %w", p.name, err)
 	}
 	return nil

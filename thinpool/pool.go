@@ -1,6 +1,7 @@
 package thinpool
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -10,18 +11,20 @@ import (
 	"github.com/veneerdm/veneer/metadata/dmthin"
 )
 
-// Pool is a live pool. It is safe for concurrent use, but for two operations on
+// Pool is an active pool. It is safe for concurrent use, but for two operations on
 // the same thin device.
 type Pool struct {
-	dm       *devmapper.Client
-	name     string
+	Devices
+	self     devmapper.Ref // the pool's own device
 	dev      devmapper.DevNo
 	block    devmapper.Sectors
 	metadata string // path of the metadata device
-	borrowed bool   // the device is another's, such as LVM's, and stays
+	adopted  bool   // the device is another's, such as LVM's, and stays
 
-	snap sync.Mutex // one metadata snapshot at a time, as the kernel has it
-	held bool       // there is one, perhaps
+	// snapshot has one element while a caller takes or has the pool's one metadata snapshot; unreleased, which it guards, says that there may be one that
+	// could not be given back.
+	snapshot   chan struct{}
+	unreleased bool
 	// tables keeps tables of thin devices from being loaded while Grow has the pool
 	// suspended for a moment: EINVAL (thin_ctr in drivers/md/dm-thin.c).
 	tables sync.RWMutex
@@ -29,24 +32,29 @@ type Pool struct {
 }
 
 // Create formats a pool on blank disks and activates it. A disk that holds
-// anything is refused with a *ForeignError before anything is written.
-func Create(dm *devmapper.Client, s Spec) (*Pool, error) {
+// anything is refused with a *ForeignError before anything is written. The context's
+// end is noticed until the pool's device is made. After an error no device is left.
+func Create(ctx context.Context, dm *devmapper.Client, s Spec) (*Pool, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	if err := Vacant(s.Metadata); err != nil {
-		return nil, err
+	for _, disk := range []Disk{s.Metadata, s.Data} {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := Vacant(disk); err != nil {
+			return nil, err
+		}
 	}
-	if err := Vacant(s.Data); err != nil {
-		return nil, err
-	}
-	return activate(dm, s)
+	return activate(ctx, dm, s, nil)
 }
 
 // Open activates the pool that is on the disks, or takes over the live one if it
 // is the same. A metadata disk that holds no pool is ErrForeign. Before a pool is
-// activated every block of its metadata is verified: ErrDamaged.
-func Open(dm *devmapper.Client, s Spec) (*Pool, error) {
+// activated every block of its metadata is verified: ErrDamaged. The context's end
+// is noticed until the pool's device is made. After an error the pool is active only if
+// it was before.
+func Open(ctx context.Context, dm *devmapper.Client, s Spec) (*Pool, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
@@ -56,67 +64,59 @@ func Open(dm *devmapper.Client, s Spec) (*Pool, error) {
 	}
 	switch kind {
 	case pooled:
-		if err := verify(dm, s); err != nil {
-			return nil, err
-		}
 	case blank:
 		return nil, fmt.Errorf("%w: %s, where the metadata of pool %q should be, is empty", ErrForeign, s.Metadata.Path, s.Name)
 	default:
 		return nil, &ForeignError{Path: s.Metadata.Path, Holds: kind}
 	}
-	return activate(dm, s)
+	// The kernel reads a block when it needs it, and by then has written others.
+	return activate(ctx, dm, s, func() error { return Verify(ctx, s.Metadata.Path) })
 }
 
-func activate(dm *devmapper.Client, s Spec) (*Pool, error) {
-	name, err := devmapper.NewName(s.Name)
+func activate(ctx context.Context, dm *devmapper.Client, s Spec, verify func() error) (*Pool, error) {
+	name, uuid, err := identity(s.Name, poolUUID(s.Name))
 	if err != nil {
 		return nil, err
 	}
-	uuid, err := devmapper.NewUUID(poolUUID(s.Name))
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	p := &Pool{dm: dm, name: s.Name, block: s.BlockSize, metadata: s.Metadata.Path}
-	info, err := dm.Activate(name, uuid, s.table(), devmapper.ReadWrite)
-	if errors.Is(err, devmapper.ErrExist) {
-		info, err = takeOver(dm, name, uuid, s)
-	}
+	a := &activation{dm: dm, name: name, uuid: uuid, table: s.table(), mode: devmapper.ReadWrite, verify: verify}
+	a.finish = func(info devmapper.Info) (devmapper.Info, error) { return takeOver(a, info) }
+	info, err := a.run()
 	if err != nil {
 		return nil, fmt.Errorf("activate pool %q: %w", s.Name, err)
 	}
-	p.dev = info.Dev
-	w, err := p.Working()
-	if err != nil {
-		return nil, err
-	}
-	if w.HeldRoot != 0 && w.Writable() == nil {
-		// A process that died while it read the metadata left its snapshot behind.
-		if err := p.message("release_metadata_snap"); err != nil {
-			return nil, err
+	p := newPool(dm, s.Name, devmapper.ByUUID(uuid), info.Dev)
+	p.block, p.metadata = s.BlockSize, s.Metadata.Path
+	if err := p.releaseLeftOver(); err != nil {
+		if a.loaded {
+			err = errors.Join(err, p.Deactivate())
 		}
+		return nil, err
 	}
 	return p, nil
 }
 
-// takeOver checks that a live device is this pool and finishes what a process that
-// died in the middle left undone.
-func takeOver(dm *devmapper.Client, name devmapper.Name, uuid devmapper.UUID, s Spec) (devmapper.Info, error) {
-	ref := devmapper.ByName(name)
-	info, err := dm.Info(ref)
-	if err != nil {
-		return info, err
+// releaseLeftOver releases the metadata snapshot of a process that died while it read the
+// metadata. It is an error when the pool does not work.
+func (p *Pool) releaseLeftOver() error {
+	w, err := p.Working()
+	if err != nil || w.HeldRoot == 0 || w.Writable() != nil {
+		return err
 	}
-	if info.UUID != uuid {
-		return info, &ForeignError{Path: "the device-mapper name " + s.Name, Holds: fmt.Sprintf("a device of another owner (UUID %q)", info.UUID), Cure: otherName}
-	}
-	want := s.table()[0].Target.(devmapper.ThinPool)
-	if !info.Active {
-		if err := dm.Load(ref, s.table(), devmapper.ReadWrite); err != nil {
-			return info, err
-		}
-		return info, dm.Resume(ref)
-	}
-	table, err := dm.Table(ref)
+	return p.message("release_metadata_snap")
+}
+
+func newPool(dm *devmapper.Client, name string, self devmapper.Ref, dev devmapper.DevNo) *Pool {
+	return &Pool{Devices: DevicesOf(dm, name), self: self, dev: dev, snapshot: make(chan struct{}, 1)}
+}
+
+// takeOver checks that an active device of ours is the pool that is wanted, and resumes
+// it if a process died while it was suspended.
+func takeOver(a *activation, info devmapper.Info) (devmapper.Info, error) {
+	want := a.table[0].Target.(devmapper.ThinPool)
+	table, err := a.dm.Table(a.ref())
 	if err != nil {
 		return info, err
 	}
@@ -125,12 +125,12 @@ func takeOver(dm *devmapper.Client, name devmapper.Name, uuid devmapper.UUID, s 
 		have, ok = table[0].Target.(devmapper.ThinPool)
 	}
 	if !ok || have.Metadata != want.Metadata || have.Data != want.Data || have.BlockSize != want.BlockSize {
-		return info, &ForeignError{Path: "the device-mapper name " + s.Name, Holds: "a pool on other devices: " + table.String(), Cure: otherName}
+		return info, &ForeignError{Path: "the device-mapper name " + a.name.String(), Holds: "a pool on other devices: " + table.String(), Cure: otherName}
 	}
 	if info.Suspended {
-		return info, dm.Resume(ref)
+		err = resumeTwice(a.dm, a.ref())
 	}
-	return info, nil
+	return info, err
 }
 
 // Adopt takes a live pool device that somebody else activated, such as LVM. The
@@ -147,17 +147,13 @@ func Adopt(dm *devmapper.Client, name string, dev devmapper.DevNo, metadataPath 
 	if !ok {
 		return nil, &ForeignError{Path: dev.String(), Holds: "a device of type " + table[0].Target.Type() + ", not a thin pool"}
 	}
-	p := &Pool{dm: dm, name: name, dev: dev, block: t.BlockSize, metadata: metadataPath, borrowed: true}
+	p := newPool(dm, name, devmapper.ByDev(dev), dev)
+	p.block, p.metadata, p.adopted = t.BlockSize, metadataPath, true
 	if _, err := p.Working(); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
-
-func (p *Pool) ref() devmapper.Ref { return devmapper.ByDev(p.dev) }
-
-// Name is the pool's name, which begins the names of its thin devices.
-func (p *Pool) Name() string { return p.name }
 
 // Dev is the number of the pool's device.
 func (p *Pool) Dev() devmapper.DevNo { return p.dev }
@@ -175,17 +171,10 @@ func (p *Pool) RoundUp(bytes uint64) uint64 {
 }
 
 // Deactivate takes the pool's device away; what it keeps stays on its disks. A
-// borrowed pool is left as it is. ErrBusy says that thin devices are active.
+// adopted pool is left as it is. ErrBusy says that thin devices are active.
 func (p *Pool) Deactivate() error {
-	if p.borrowed {
+	if p.adopted {
 		return nil
 	}
-	name, err := devmapper.NewName(p.name)
-	if err != nil {
-		return err
-	}
-	if err := p.dm.Remove(devmapper.ByName(name)); err != nil && !errors.Is(err, devmapper.ErrNotExist) {
-		return fmt.Errorf("deactivate pool %q: %w", p.name, err)
-	}
-	return nil
+	return p.DeactivatePool()
 }

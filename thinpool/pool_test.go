@@ -2,6 +2,7 @@ package thinpool_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -15,59 +16,8 @@ import (
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/devmapper/dmtest"
 	"github.com/veneerdm/veneer/metadata/dmthin"
-	"github.com/veneerdm/veneer/metadata/dmthin/dmthintest"
 	"github.com/veneerdm/veneer/thinpool"
 )
-
-const mib = 1 << 20
-
-// fixture is a pool on a fake kernel. Disks are files, so that what Create and
-// ReadMetadata read is there.
-type fixture struct {
-	kernel *dmtest.Kernel
-	dm     *devmapper.Client
-	spec   thinpool.Spec
-}
-
-func newFixture(t testing.TB, data uint64) *fixture {
-	f := &fixture{kernel: dmtest.New()}
-	f.dm = devmapper.New(f.kernel)
-	disk := func(name string, minor uint32, size uint64) thinpool.Disk {
-		path := filepath.Join(t.TempDir(), name)
-		require.NoError(t, os.WriteFile(path, nil, 0o600))
-		require.NoError(t, os.Truncate(path, int64(size)))
-		d := thinpool.Disk{Path: path, Dev: devmapper.DevNo{Major: 7, Minor: minor}, Size: devmapper.Sectors(size / 512)}
-		f.kernel.AddDisk(d.Dev, d.Size)
-		return d
-	}
-	f.spec = thinpool.Spec{Name: "test", BlockSize: 128, Metadata: disk("meta", 1, 4*mib), Data: disk("data", 0, data)}
-	f.kernel.OnReserve(func(_ devmapper.DevNo, s dmtest.PoolState) (uint64, error) {
-		return uint64(dmthintest.HeldRoot), os.WriteFile(f.spec.Metadata.Path, metadataOf(s), 0o600)
-	})
-	return f
-}
-
-func metadataOf(s dmtest.PoolState) []byte {
-	p := dmthintest.Pool{Transaction: s.Transaction, Time: s.Time, DataBlockSize: uint32(s.BlockSize), Devices: map[dmthin.ThinID]dmthintest.Device{}}
-	for id, th := range s.Thins {
-		d := dmthintest.Device{Transaction: th.Transaction, Created: th.Created, Snapshotted: th.Snapshotted, Mappings: map[uint64]dmthintest.Mapping{}}
-		for v, m := range th.Mappings {
-			d.Mappings[v] = dmthintest.Mapping{Data: m.Block, Time: m.Time}
-		}
-		p.Devices[dmthin.ThinID(id)] = d
-	}
-	return dmthintest.Bytes(p)
-}
-
-func (f *fixture) create(t testing.TB) *thinpool.Pool {
-	p, err := thinpool.Create(f.dm, f.spec)
-	require.NoError(t, err)
-	// The kernel would have written its superblock.
-	s, ok := f.kernel.Pool(f.spec.Metadata.Dev)
-	require.True(t, ok)
-	require.NoError(t, os.WriteFile(f.spec.Metadata.Path, metadataOf(s), 0o600))
-	return p
-}
 
 func Example() {
 	kernel := dmtest.New() // a real one: dm, err := devmapper.Open()
@@ -81,7 +31,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	pool, err := thinpool.Create(devmapper.New(kernel), thinpool.Spec{
+	pool, err := thinpool.Create(context.Background(), devmapper.New(kernel), thinpool.Spec{
 		Name: "web", BlockSize: 128,
 		Metadata: thinpool.Disk{Path: blank, Dev: meta, Size: 8192},
 		Data:     thinpool.Disk{Path: blank, Dev: data, Size: 204800},
@@ -119,7 +69,7 @@ func TestCreateRefusesWhatIsNotBlank(t *testing.T) {
 			require.NoError(t, err)
 			_, err = file.WriteAt([]byte(write.bytes), write.at)
 			require.NoError(t, errors.Join(err, file.Close()))
-			_, err = thinpool.Create(f.dm, f.spec)
+			_, err = thinpool.Create(t.Context(), f.dm, f.spec)
 			var foreign *thinpool.ForeignError
 			require.ErrorAs(t, err, &foreign)
 			assert.Equal(t, what, foreign.Holds)
@@ -131,19 +81,19 @@ func TestCreateRefusesWhatIsNotBlank(t *testing.T) {
 
 func TestCreateRefusesAnotherPoolAndOpenWantsOne(t *testing.T) {
 	f := newFixture(t, 64*mib)
-	_, err := thinpool.Open(f.dm, f.spec)
+	_, err := thinpool.Open(t.Context(), f.dm, f.spec)
 	assert.ErrorIs(t, err, thinpool.ErrForeign)
 	assert.ErrorContains(t, err, "is empty")
 	p := f.create(t)
 	require.NoError(t, p.CreateThin(5))
 	require.NoError(t, p.Deactivate())
-	_, err = thinpool.Create(f.dm, f.spec)
+	_, err = thinpool.Create(t.Context(), f.dm, f.spec)
 	assert.ErrorContains(t, err, "metadata of another thin pool")
 
-	p, err = thinpool.Open(f.dm, f.spec)
+	p, err = thinpool.Open(t.Context(), f.dm, f.spec)
 	require.NoError(t, err)
 	assert.ErrorIs(t, p.CreateThin(5), devmapper.ErrExist, "what was in the pool is still there")
-	again, err := thinpool.Open(f.dm, f.spec)
+	again, err := thinpool.Open(t.Context(), f.dm, f.spec)
 	require.NoError(t, err, "a live pool is taken over")
 	assert.Equal(t, p.Dev(), again.Dev())
 }
@@ -154,7 +104,7 @@ func TestNameTakenBySomebodyElse(t *testing.T) {
 	require.NoError(t, err)
 	_, err = f.dm.Activate(name, devmapper.UUID{}, devmapper.Single(8, devmapper.Zero{}), devmapper.ReadOnly)
 	require.NoError(t, err)
-	_, err = thinpool.Create(f.dm, f.spec)
+	_, err = thinpool.Create(t.Context(), f.dm, f.spec)
 	assert.ErrorIs(t, err, thinpool.ErrForeign)
 	assert.Equal(t, []string{"test"}, f.kernel.Devices(), "the stranger's device is untouched")
 }

@@ -96,12 +96,3 @@ func (s Spec) table() devmapper.Table {
 		SkipBlockZeroing: s.ExposeDeletedData, ErrorIfNoSpace: s.ErrorWhenFull,
 	})
 }
-
-// UUIDPrefix begins the UUID of every device of ours.
-const UUIDPrefix = "VENEER-"
-
-func poolUUID(pool string) string { return UUIDPrefix + pool + "-pool" }
-
-func thinUUID(pool string, id dmthin.ThinID) string { return UUIDPrefix + pool + "-" + id.String() }
-
-func thinName(pool string, id dmthin.ThinID) string { return pool + "-thin-" + id.String() }

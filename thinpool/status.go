@@ -109,7 +109,7 @@ func fraction(s string) (used, total uint64, ok bool) {
 
 // Status asks the pool. It does not make the pool commit.
 func (p *Pool) Status() (Status, error) {
-	lines, err := p.dm.Status(p.ref())
+	lines, err := p.dm.Status(p.self)
 	if err != nil {
 		return nil, err
 	}

@@ -3,83 +3,17 @@ package thinpool
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 )
 
-// Live is an active thin device.
-type Live struct {
-	ID        dmthin.ThinID
-	Name      devmapper.Name
-	Dev       devmapper.DevNo
-	OpenCount int
-	ReadOnly  bool
-	Suspended bool
-	Deferred  bool // goes away at its last close
-}
-
-// Path is where the device's node stands.
-func (l Live) Path() string { return l.Name.Path() }
-
-// DevicePath is where a thin device's node stands while it is active.
-func (p *Pool) DevicePath(id dmthin.ThinID) string { return "/dev/mapper/" + thinName(p.name, id) }
-
-func (p *Pool) thinRef(id dmthin.ThinID) (devmapper.Name, devmapper.UUID, error) {
-	name, err := devmapper.NewName(thinName(p.name, id))
-	if err != nil {
-		return name, devmapper.UUID{}, err
-	}
-	uuid, err := devmapper.NewUUID(thinUUID(p.name, id))
-	return name, uuid, err
-}
-
-func liveFrom(id dmthin.ThinID, info devmapper.Info) *Live {
-	return &Live{
-		ID: id, Name: info.Name, Dev: info.Dev, OpenCount: info.OpenCount,
-		ReadOnly: info.ReadOnly, Suspended: info.Suspended, Deferred: info.DeferredRemove,
-	}
-}
-
-// Lookup gives the active device of a thin id, or nil when there is none.
-func (p *Pool) Lookup(id dmthin.ThinID) (*Live, error) {
-	_, uuid, err := p.thinRef(id)
-	if err != nil {
-		return nil, err
-	}
-	info, err := p.dm.Info(devmapper.ByUUID(uuid))
-	if errors.Is(err, devmapper.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return liveFrom(id, info), nil
-}
-
-// Lives lists the pool's active thin devices by their names, with their ids alone:
-// Lookup has the state of one.
-func (p *Pool) Lives() ([]dmthin.ThinID, error) {
-	prefix := p.name + "-thin-"
-	entries, err := p.dm.List(prefix)
-	if err != nil {
-		return nil, err
-	}
-	var ids []dmthin.ThinID
-	for _, e := range entries {
-		if id, err := dmthin.ParseThinID(strings.TrimPrefix(e.Name, prefix)); err == nil {
-			ids = append(ids, id)
-		}
-	}
-	return ids, nil
-}
-
 // ActivateThin makes the block device of a thin device, size bytes long, or finds it
-// active already. A device half made by a process that died is finished.
-// ErrNoThin says that the pool has no such id.
+// active already. What a process that died left half done is finished: a device without a
+// table, one that is suspended, one that is smaller than size. A removal at the last close
+// is called off. ErrNoThin says that the pool has no such id; no device is left then.
 func (p *Pool) ActivateThin(id dmthin.ThinID, size uint64, mode devmapper.Mode) (*Live, error) {
-	name, uuid, err := p.thinRef(id)
+	name, uuid, err := p.thinIdentity(id)
 	if err != nil {
 		return nil, err
 	}
@@ -89,10 +23,9 @@ func (p *Pool) ActivateThin(id dmthin.ThinID, size uint64, mode devmapper.Mode) 
 	}
 	p.tables.RLock()
 	defer p.tables.RUnlock()
-	info, err := p.dm.Activate(name, uuid, table, mode)
-	if errors.Is(err, devmapper.ErrExist) {
-		info, err = p.finish(name, uuid, table, mode)
-	}
+	a := &activation{dm: p.dm, name: name, uuid: uuid, table: table, mode: mode}
+	a.finish = func(info devmapper.Info) (devmapper.Info, error) { return p.finishThin(a, info) }
+	info, err := a.run()
 	if err != nil {
 		return nil, fmt.Errorf("activate thin %s of pool %s: %w", id, p.name, absent(err))
 	}
@@ -101,31 +34,26 @@ func (p *Pool) ActivateThin(id dmthin.ThinID, size uint64, mode devmapper.Mode) 
 	return live, nil
 }
 
-func (p *Pool) finish(name devmapper.Name, uuid devmapper.UUID, table devmapper.Table, mode devmapper.Mode) (devmapper.Info, error) {
-	ref := devmapper.ByName(name)
-	info, err := p.dm.Info(ref)
+// finishThin brings a thin device that has a table to the wanted mode and to at least the
+// wanted size. It may be in use, so it is never made smaller.
+func (p *Pool) finishThin(a *activation, info devmapper.Info) (devmapper.Info, error) {
+	have, err := p.dm.Table(a.ref())
 	if err != nil {
 		return info, err
 	}
-	if info.UUID != uuid {
-		return info, &ForeignError{Path: "the device-mapper name " + name.String(), Holds: fmt.Sprintf("a device of another owner (UUID %q)", info.UUID), Cure: otherName}
+	want := a.table[0].Target.(devmapper.Thin)
+	if len(have) != 1 || have[0].Target != devmapper.Target(want) {
+		return info, &ForeignError{Path: "the device " + a.name.String(), Holds: "something else than this thin device: " + have.String(), Cure: otherName}
 	}
-	if err := p.dm.MakeNode(name, info.Dev); err != nil {
-		return info, err
+	switch {
+	case info.ReadOnly != bool(a.mode) || have.Length() < a.table.Length():
+		table := devmapper.Single(max(have.Length(), a.table.Length()), want)
+		err = swap(p.dm, a.ref(), table, a.mode)
+	case info.Suspended:
+		err = resumeTwice(p.dm, a.ref())
 	}
-	if info.DeferredRemove {
-		if err := p.dm.CancelDeferredRemove(ref); err != nil {
-			return info, err
-		}
-		info.DeferredRemove = false
-	}
-	if !info.Active || info.ReadOnly != (mode == devmapper.ReadOnly) {
-		return info, p.swap(ref, table, mode)
-	}
-	if info.Suspended {
-		return info, p.dm.Resume(ref)
-	}
-	return info, nil
+	info.ReadOnly, info.Suspended = bool(a.mode), false
+	return info, err
 }
 
 func (p *Pool) thinTable(id dmthin.ThinID, size uint64) (devmapper.Table, error) {
@@ -136,39 +64,9 @@ func (p *Pool) thinTable(id dmthin.ThinID, size uint64) (devmapper.Table, error)
 	return devmapper.Single(length, devmapper.Thin{Pool: p.dev, ID: uint32(id)}), nil
 }
 
-// DeactivateThin takes the block device of a thin device away. ErrBusy says that it is
-// open; that it is not active is no error.
-func (p *Pool) DeactivateThin(id dmthin.ThinID) error {
-	name, _, err := p.thinRef(id)
-	if err != nil {
-		return err
-	}
-	if err := p.dm.Remove(devmapper.ByName(name)); err != nil && !errors.Is(err, devmapper.ErrNotExist) {
-		return fmt.Errorf("deactivate thin %s of pool %s: %w", id, p.name, err)
-	}
-	return nil
-}
-
-// DeactivateThinDeferred takes the block device away now or at its last close. gone
-// says that it is away now.
-func (p *Pool) DeactivateThinDeferred(id dmthin.ThinID) (gone bool, err error) {
-	name, _, err := p.thinRef(id)
-	if err != nil {
-		return false, err
-	}
-	gone, err = p.dm.RemoveDeferred(devmapper.ByName(name))
-	if errors.Is(err, devmapper.ErrNotExist) {
-		return true, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("deactivate thin %s of pool %s: %w", id, p.name, err)
-	}
-	return gone, nil
-}
-
 // ResizeThin gives an active thin device a new size in bytes, while it is in use.
 func (p *Pool) ResizeThin(id dmthin.ThinID, size uint64) error {
-	name, _, err := p.thinRef(id)
+	_, uuid, err := p.thinIdentity(id)
 	if err != nil {
 		return err
 	}
@@ -176,40 +74,21 @@ func (p *Pool) ResizeThin(id dmthin.ThinID, size uint64) error {
 	if err != nil {
 		return err
 	}
-	ref := devmapper.ByName(name)
 	p.tables.RLock()
 	defer p.tables.RUnlock()
-	if err := p.swap(ref, table, devmapper.ReadWrite); err != nil {
+	if err := swap(p.dm, devmapper.ByUUID(uuid), table, devmapper.ReadWrite); err != nil {
 		return fmt.Errorf("resize thin %s of pool %s: %w", id, p.name, err)
 	}
 	return nil
 }
 
-// swap puts another table under a device that may be in use. The kernel suspends the
-// device for it, and leaves it so when that goes wrong (do_resume in
-// drivers/md/dm-ioctl.c).
-func (p *Pool) swap(ref devmapper.Ref, table devmapper.Table, mode devmapper.Mode) error {
-	if err := p.dm.Load(ref, table, mode); err != nil {
-		return err
-	}
-	err := p.dm.Resume(ref)
-	if err == nil {
-		return nil
-	}
-	err = errors.Join(err, p.dm.Clear(ref))
-	if resume := p.resume(ref); resume != nil {
-		err = errors.Join(err, fmt.Errorf("it is left suspended: %w; resume it with \"veneer doctor --fix\"", resume))
-	}
-	return err
-}
-
 // ThinStatus asks an active thin device what it has mapped.
 func (p *Pool) ThinStatus(id dmthin.ThinID) (ThinStatus, error) {
-	name, _, err := p.thinRef(id)
+	_, uuid, err := p.thinIdentity(id)
 	if err != nil {
 		return ThinStatus{}, err
 	}
-	lines, err := p.dm.Status(devmapper.ByName(name))
+	lines, err := p.dm.Status(devmapper.ByUUID(uuid))
 	if err != nil {
 		return ThinStatus{}, err
 	}
@@ -221,36 +100,27 @@ func (p *Pool) ThinStatus(id dmthin.ThinID) (ThinStatus, error) {
 
 // WithSuspended suspends an active thin device, which freezes a filesystem mounted
 // from it and flushes, calls f and resumes the device whatever f did. Both errors
-// are reported.
+// are reported. Without an active device f is not called: devmapper.ErrNotExist.
 func (p *Pool) WithSuspended(id dmthin.ThinID, f func() error) error {
-	name, _, err := p.thinRef(id)
+	_, uuid, err := p.thinIdentity(id)
 	if err != nil {
 		return err
 	}
-	ref := devmapper.ByName(name)
-	if err := p.dm.Suspend(ref, 0); err != nil {
+	ref := devmapper.ByUUID(uuid)
+	info, err := p.dm.SuspendInfo(ref, 0)
+	if err != nil {
 		return fmt.Errorf("suspend thin %s of pool %s: %w", id, p.name, err)
 	}
-	err = f()
-	if resume := p.resume(ref); resume != nil {
+	if info.Active && info.Inactive {
+		// Staged by a process that died; the resume would activate it.
+		err = p.dm.Clear(ref)
+	}
+	if err == nil {
+		err = f()
+	}
+	// A device that went away at its last close is not suspended any more.
+	if resume := absentIsFine(resumeTwice(p.dm, ref)); resume != nil {
 		err = errors.Join(err, fmt.Errorf("thin %s of pool %s is left suspended: %w; resume it with \"veneer doctor --fix\"", id, p.name, resume))
 	}
 	return err
-}
-
-// resume tries twice: a device that stays suspended hangs whatever uses it.
-func (p *Pool) resume(ref devmapper.Ref) error {
-	if err := p.dm.Resume(ref); err == nil {
-		return nil
-	}
-	return p.dm.Resume(ref)
-}
-
-// ResumeThin lets the I/O of a suspended thin device go on.
-func (p *Pool) ResumeThin(id dmthin.ThinID) error {
-	name, _, err := p.thinRef(id)
-	if err != nil {
-		return err
-	}
-	return p.resume(devmapper.ByName(name))
 }

@@ -1,7 +1,6 @@
 package dmtest
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +17,9 @@ const dmMajor = 253
 // is larger, so that callers meet DM_BUFFER_FULL_FLAG in ordinary tests.
 const replySlack = 64
 
+// newestMinor is that of Linux 6.1's interface.
+const newestMinor = 47
+
 // Kernel is a device-mapper in memory. The zero value is not usable; New makes one.
 type Kernel struct {
 	mu      sync.Mutex
@@ -28,7 +30,11 @@ type Kernel struct {
 	events  uint64
 	calls   int
 	inject  func(Call) error
+	held    *hold
 	reserve func(devmapper.DevNo, PoolState) (uint64, error)
+	minor   uint32 // of the interface's version
+	late    int
+	devDir  string
 }
 
 type device struct {
@@ -59,6 +65,7 @@ func New() *Kernel {
 		devices: map[string]*device{},
 		disks:   map[devmapper.DevNo]devmapper.Sectors{},
 		pools:   map[devmapper.DevNo]*pool{},
+		minor:   newestMinor,
 	}
 	k.changed = sync.NewCond(&k.mu)
 	return k
@@ -83,6 +90,9 @@ func (k *Kernel) WipeDisk(dev devmapper.DevNo) {
 func (k *Kernel) Reboot() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	for _, d := range k.devices {
+		k.unpublish(d)
+	}
 	k.devices = map[string]*device{}
 	for _, p := range k.pools {
 		p.user, p.tables = nil, 0
@@ -105,14 +115,24 @@ func (k *Kernel) control(command uint8, buf []byte, p *port) error {
 	}
 	cmd := uapi.Command(command)
 	payload := h.Payload(buf)
-	if err := k.fault(cmd, h, payload); err != nil {
+	if p != nil {
+		if p.closed {
+			k.late++
+			return syscall.EBADF
+		}
+		p.underWay++
+		defer func() { p.underWay-- }()
+	}
+	c := k.describeCall(cmd, h, payload)
+	k.waitIfHeld(c)
+	if err := k.fault(c, cmd, h); err != nil {
 		return err
 	}
 	reply, err := k.dispatch(cmd, &h, payload, p)
 	if err != nil {
 		return err
 	}
-	h.Version = [3]uint32{4, 47, 0}
+	h.Version = [3]uint32{4, k.minor, 0}
 	h.DataSize = uapi.DataOffset
 	if reply != nil {
 		if uapi.HeaderSize+len(reply)+replySlack > len(buf) {
@@ -132,10 +152,16 @@ func (k *Kernel) dispatch(cmd uapi.Command, h *uapi.Header, payload []byte, p *p
 	case uapi.ListDevices:
 		return k.list(h), nil
 	case uapi.ListVersions, uapi.GetTargetVersion:
+		if cmd == uapi.GetTargetVersion && k.minor < 41 {
+			return nil, syscall.ENOTTY
+		}
 		return versions(cmd, h.Name)
 	case uapi.DevCreate:
 		return nil, k.create(h)
 	case uapi.DevArmPoll:
+		if k.minor < 37 {
+			return nil, syscall.ENOTTY
+		}
 		if p != nil {
 			p.armed = k.events
 		}
@@ -253,6 +279,14 @@ func (k *Kernel) create(h *uapi.Header) error {
 	return nil
 }
 
+// CreateDevice makes a device without a table that stays, as a process that died between
+// creating a device and loading its table leaves one.
+func (k *Kernel) CreateDevice(name, uuid string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.create(&uapi.Header{Name: name, UUID: uuid})
+}
+
 func (k *Kernel) remove(d *device, h *uapi.Header) error {
 	if d.open > 0 {
 		if h.Flags&uapi.FlagDeferredRemove == 0 {
@@ -269,6 +303,7 @@ func (k *Kernel) remove(d *device, h *uapi.Header) error {
 
 func (k *Kernel) forget(d *device) {
 	delete(k.devices, d.name)
+	k.unpublish(d)
 	k.drop(d.active)
 	k.drop(d.inactive)
 	k.raiseOn(d) // who waits for the device's events is woken
@@ -301,12 +336,12 @@ func (k *Kernel) rename(d *device, h *uapi.Header, payload []byte) error {
 func (k *Kernel) list(h *uapi.Header) []byte {
 	var names []uapi.Name
 	for _, d := range k.devices {
-		if strings.HasPrefix(d.name, h.Name) && strings.HasPrefix(d.uuid, h.UUID) {
+		if k.minor < 45 || strings.HasPrefix(d.name, h.Name) && strings.HasPrefix(d.uuid, h.UUID) {
 			names = append(names, uapi.Name{Dev: huge(d.dev()), Name: d.name, EventNr: d.event, UUID: d.uuid})
 		}
 	}
 	slices.SortFunc(names, func(a, b uapi.Name) int { return strings.Compare(a.Name, b.Name) })
-	withUUID := h.Flags&uapi.FlagUUID != 0
+	withUUID := h.Flags&uapi.FlagUUID != 0 && k.minor >= 44
 	h.Name, h.UUID = "", ""
 	return uapi.AppendNames(nil, names, withUUID)
 }
@@ -337,44 +372,4 @@ func (k *Kernel) raise() {
 func (k *Kernel) raiseOn(d *device) {
 	d.event++
 	k.raise()
-}
-
-// port is a forked descriptor with event state of its own.
-type port struct {
-	k     *Kernel
-	armed uint64
-}
-
-// Fork opens another descriptor.
-func (k *Kernel) Fork() (devmapper.Transport, error) { return &port{k: k}, nil }
-
-// Wait on the kernel itself never sees an event: only a fork can be armed.
-func (k *Kernel) Wait(ctx context.Context) error {
-	<-ctx.Done()
-	return ctx.Err()
-}
-
-// Close does nothing: the kernel outlives its clients.
-func (k *Kernel) Close() error { return nil }
-
-func (p *port) Control(command uint8, buf []byte) error { return p.k.control(command, buf, p) }
-func (p *port) Fork() (devmapper.Transport, error)      { return p.k.Fork() }
-func (p *port) Close() error                            { return nil }
-
-func (p *port) Wait(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() {
-		p.k.mu.Lock()
-		defer p.k.mu.Unlock()
-		p.k.changed.Broadcast()
-	})
-	defer stop()
-	p.k.mu.Lock()
-	defer p.k.mu.Unlock()
-	for p.k.events == p.armed {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		p.k.changed.Wait()
-	}
-	return nil
 }

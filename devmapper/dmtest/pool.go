@@ -296,11 +296,16 @@ func (p *pool) delete(id uint32) error {
 	if t.active > 0 {
 		return syscall.EBUSY
 	}
+	p.remove(t)
+	return nil
+}
+
+func (p *pool) remove(t *thin) {
 	for _, m := range t.mappings {
 		p.unref(m.block)
 	}
-	delete(p.thins, id)
-	return nil
+	clear(t.mappings) // tables may still point at it
+	delete(p.thins, t.id)
 }
 
 func (p *pool) unref(n uint64) {

@@ -26,6 +26,7 @@ func (k *Kernel) load(d *device, h *uapi.Header, payload []byte) error {
 	}
 	k.drop(d.inactive)
 	d.inactive = t
+	k.publish(d)
 	h.TargetCount = 0
 	return nil
 }
