@@ -1,0 +1,39 @@
+package filesystem
+
+import (
+	"context"
+	"errors"
+
+	"github.com/veneerdm/veneer/class"
+	"github.com/veneerdm/veneer/internal/command"
+)
+
+// Format describes a filesystem to be made.
+type Format struct {
+	Filesystem string // a name of Names
+	Device     string
+	Zeroed     bool     // the device reads as zeros, so none need be written
+	Options    []string // words for the mkfs command, before the device
+}
+
+// Make makes a filesystem. What the device held is lost.
+func Make(ctx context.Context, f Format) error {
+	k, err := ByName(f.Filesystem)
+	if err != nil {
+		return err
+	}
+	return k.Format(ctx, f)
+}
+
+// notSupported gives a program that is not installed its class.
+func notSupported(err error) error {
+	if errors.Is(err, command.ErrNotInstalled) {
+		return class.Wrap(err, class.NotSupported)
+	}
+	return err
+}
+
+func missingTool(t Tool) bool {
+	_, err := t.program().Path()
+	return errors.Is(err, command.ErrNotInstalled)
+}
