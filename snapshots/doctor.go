@@ -8,6 +8,7 @@ import (
 	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
+	"github.com/veneerdm/veneer/snapshots/disk"
 )
 
 // Finding is one thing that is not as it should be.
@@ -48,7 +49,7 @@ func Examine(ctx context.Context, c Config, fix bool) (findings []Finding, err e
 		findings = append(findings, Finding{What: broken.Error(), Cure: "none; move " + c.catalogPath() + " away, and \"veneer doctor --fix\" makes another of what the pool tells"})
 	}
 	if d.disks == nil {
-		d.disks = disksFor(d.record)
+		d.disks = disk.ForBacking(d.record.Backing)
 	}
 	spec, err := d.attach(ctx)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/veneerdm/veneer/internal/keylock"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
+	"github.com/veneerdm/veneer/snapshots/disk"
 	"github.com/veneerdm/veneer/thinpool"
 )
 
@@ -117,7 +118,7 @@ func newDriver(c Config) (*Driver, error) {
 // start activates the pool, reconciles and begins the background work.
 func (d *Driver) start(ctx context.Context) error {
 	if d.disks == nil {
-		d.disks = disksFor(d.record)
+		d.disks = disk.ForBacking(d.record.Backing)
 	}
 	spec, err := d.attach(ctx)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/veneerdm/veneer/devmapper/dmtest"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 	"github.com/veneerdm/veneer/thinpool"
 )
 
@@ -141,7 +142,7 @@ type faultyHost struct {
 	f *faulty
 }
 
-func (h faultyHost) Format(ctx context.Context, o snapshots.Format) error {
+func (h faultyHost) Format(ctx context.Context, o filesystem.Format) error {
 	return h.f.port("Format", func() error { return h.Host.Format(ctx, o) }, nil)
 }
 
@@ -149,13 +150,14 @@ func (h faultyHost) Grow(ctx context.Context, m snapshots.Mount) error {
 	return h.f.port("Host.Grow", func() error { return h.Host.Grow(ctx, m) }, nil)
 }
 
-func (h faultyHost) Settle(ctx context.Context, m snapshots.Mount) (clean bool, err error) {
-	err = h.f.port("Settle", func() (err error) { clean, err = h.Host.Settle(ctx, m); return err }, nil)
-	return clean && err == nil && !h.f.unclean, err
+func (h faultyHost) Settle(ctx context.Context, device string) (s filesystem.State, err error) {
+	err = h.f.port("Settle", func() (err error) { s, err = h.Host.Settle(ctx, device); return err }, nil)
+	s.NeedsReplay = s.NeedsReplay || h.f.unclean
+	return s, err
 }
 
-func (h faultyHost) Recover(ctx context.Context, m snapshots.Mount) error {
-	return h.f.port("Recover", func() error { return h.Host.Recover(ctx, m) }, nil)
+func (h faultyHost) Replay(ctx context.Context, m snapshots.Mount) error {
+	return h.f.port("Replay", func() error { return h.Host.Replay(ctx, m) }, nil)
 }
 
 func (h faultyHost) Discard(ctx context.Context, device string) error {

@@ -70,7 +70,7 @@ func newFaultyFor(t *testing.T, v verb) *faulty {
 	ctx := t.Context()
 	o := f.m.Options()
 	if v.xfs {
-		o.Filesystem = "xfs"
+		o.Filesystem, o.BaseSize = "xfs", 300<<20
 	}
 	var err error
 	f.d, err = snapshots.CreatePool(ctx, f.config(), o)

@@ -12,6 +12,8 @@ import (
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
+	"github.com/veneerdm/veneer/snapshots/disk"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 	"github.com/veneerdm/veneer/thinpool"
 )
 
@@ -38,7 +40,7 @@ func offline(ctx context.Context, c Config) (d *Driver, lost error, err error) {
 		return nil, lost, errors.Join(class.Ensure(err), d.release())
 	}
 	if d.disks == nil {
-		d.disks = disksFor(d.record)
+		d.disks = disk.ForBacking(d.record.Backing)
 	}
 	return d, lost, nil
 }
@@ -48,7 +50,7 @@ func offline(ctx context.Context, c Config) (d *Driver, lost error, err error) {
 func (d *Driver) findPool() (p metadata.Pool, err error) {
 	p = metadata.Pool{
 		State: metadata.Ready, Backing: metadata.BackingLoop, BlockSize: DefaultBlockSize,
-		ErrorWhenFull: true, Filesystem: "ext4", BaseSize: DefaultBaseSize,
+		ErrorWhenFull: true, Filesystem: filesystem.Default, BaseSize: DefaultBaseSize,
 	}
 	files, err := filepath.Glob(filepath.Join(d.config.Root, "pool", "*.metadata"))
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 )
 
 // Prepare makes an active snapshot of a committed parent, or an empty one when
@@ -173,17 +174,5 @@ func (d *Driver) mounts(ctx context.Context, key string) (Mount, error) {
 }
 
 func (d *Driver) mount(s metadata.Snapshot) Mount {
-	m := Mount{Type: s.Filesystem, Source: d.pool.DevicePath(s.Thin)}
-	switch s.Filesystem {
-	case "xfs":
-		m.Options = append(m.Options, "nouuid")
-	case "ext4":
-		// Else the filesystem says what an error does, and one that a guest has written
-		// can say that the kernel shall panic.
-		m.Options = append(m.Options, "errors=remount-ro")
-	}
-	if s.Kind == metadata.View {
-		m.Options = append(m.Options, "ro")
-	}
-	return m
+	return filesystem.MountOf(s.Filesystem, d.pool.DevicePath(s.Thin), s.Kind == metadata.View)
 }

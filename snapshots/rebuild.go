@@ -2,7 +2,6 @@ package snapshots
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +13,8 @@ import (
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
+	"github.com/veneerdm/veneer/snapshots/disk"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 )
 
 // unknowable is what nothing but the catalog says.
@@ -89,7 +90,7 @@ func (d *Driver) setAside() (kept string, err error) {
 // complete.
 func (d *Driver) rebuild(ctx context.Context) (findings []Finding, err error) {
 	if d.disks == nil {
-		d.disks = disksFor(d.record)
+		d.disks = disk.ForBacking(d.record.Backing)
 	}
 	spec, err := d.attach(ctx)
 	if err != nil {
@@ -197,14 +198,15 @@ func (d *Driver) recoverThin(id dmthin.ThinID, end uint64) (metadata.Snapshot, e
 		for _, line := range table {
 			s.Size += line.Length.Bytes()
 		}
-		s.Filesystem, _, err = identifyFilesystem(live.Path())
+		found, err := filesystem.Identify(live.Path())
+		s.Filesystem = found.Kind
 		return s, err
 	}
 	if live, err = d.pool.ActivateThin(id, s.Size, devmapper.ReadOnly); err != nil {
 		return s, err
 	}
-	filesystem, size, err := identifyFilesystem(live.Path())
-	s.Filesystem, s.Size = filesystem, max(s.Size, d.pool.RoundUp(size))
+	found, err := filesystem.Identify(live.Path())
+	s.Filesystem, s.Size = found.Kind, max(s.Size, d.pool.RoundUp(found.Size))
 	return s, errors.Join(err, d.pool.DeactivateThin(id))
 }
 
@@ -214,33 +216,6 @@ func (d *Driver) recoveredKey(id dmthin.ThinID) string {
 		return d.config.RecoveredKey(id)
 	}
 	return "recovered-" + id.String()
-}
-
-// identifyFilesystem reads the superblock of an ext4 or xfs filesystem: its kind, and
-// its size in bytes. A device without one is "".
-func identifyFilesystem(path string) (kind string, size uint64, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", 0, err
-	}
-	defer f.Close()
-	b := make([]byte, 4096)
-	if _, err := f.ReadAt(b, 0); err != nil {
-		return "", 0, err
-	}
-	le := binary.LittleEndian
-	const ext4At = ext4SuperblockAt
-	switch {
-	case le.Uint16(b[ext4At+0x38:]) == 0xEF53 && le.Uint32(b[ext4At+0x18:]) < 7:
-		blocks := uint64(le.Uint32(b[ext4At+4:]))
-		if le.Uint32(b[ext4At+ext4IncompatAt:])&0x80 != 0 { // EXT4_FEATURE_INCOMPAT_64BIT
-			blocks |= uint64(le.Uint32(b[ext4At+0x150:])) << 32
-		}
-		return "ext4", blocks << (10 + le.Uint32(b[ext4At+0x18:])), nil
-	case string(b[:4]) == "XFSB":
-		return "xfs", uint64(binary.BigEndian.Uint32(b[4:])) * binary.BigEndian.Uint64(b[8:]), nil
-	}
-	return "", 0, nil
 }
 
 // poolFiles are the metadata files in the store's folder, which say that there was a

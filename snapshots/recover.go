@@ -10,6 +10,7 @@ import (
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
+	"github.com/veneerdm/veneer/snapshots/disk"
 	"github.com/veneerdm/veneer/thinpool"
 )
 
@@ -279,7 +280,7 @@ func (d *Driver) ours(e devmapper.Entry) bool {
 		return false
 	}
 	for _, dev := range deps {
-		if backedBelow(dev, d.config.Root) {
+		if disk.BackedBelow(dev, d.config.Root) {
 			return true
 		}
 	}

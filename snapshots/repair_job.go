@@ -11,6 +11,7 @@ import (
 
 	"github.com/veneerdm/veneer/loopback"
 	"github.com/veneerdm/veneer/metadata/dmthin"
+	"github.com/veneerdm/veneer/snapshots/disk"
 	"github.com/veneerdm/veneer/thinpool"
 )
 
@@ -65,7 +66,7 @@ func (j repairJob) run(ctx context.Context) (kept string, err error) {
 		return "", err
 	}
 	defer func() { _ = os.Remove(part) }() // it is there only when something went wrong
-	if err := reserve(part); err != nil {
+	if err := disk.Reserve(part); err != nil {
 		return "", err
 	}
 	if err := j.repairTo(ctx, part, dmthin.MetaBlocks(size/dmthin.MetaBlockSize)); err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/veneerdm/veneer/metadata/dmthin"
 	"github.com/veneerdm/veneer/metadata/dmthin/dmthintest"
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 	"github.com/veneerdm/veneer/thinpool"
 )
 
@@ -234,15 +235,15 @@ func (f *fakeHost) writeSize(device string) error {
 	})
 }
 
-func (f *fakeHost) Format(_ context.Context, o snapshots.Format) error { return f.writeSize(o.Device) }
+func (f *fakeHost) Format(_ context.Context, o filesystem.Format) error { return f.writeSize(o.Device) }
 
 func (f *fakeHost) Grow(_ context.Context, m snapshots.Mount) error { return f.writeSize(m.Source) }
 
-func (f *fakeHost) Settle(_ context.Context, m snapshots.Mount) (bool, error) {
-	return true, f.with(m.Source, func(*dmtest.Disk) error { return nil })
+func (f *fakeHost) Settle(_ context.Context, device string) (s filesystem.State, err error) {
+	return s, f.with(device, func(*dmtest.Disk) error { return nil })
 }
 
-func (f *fakeHost) Recover(context.Context, snapshots.Mount) error { return nil }
+func (f *fakeHost) Replay(context.Context, snapshots.Mount) error { return nil }
 
 func (f *fakeHost) Discard(_ context.Context, device string) error {
 	return f.with(device, (*dmtest.Disk).Discard)
