@@ -2,6 +2,7 @@ package disk
 
 import (
 	"context"
+	"errors"
 
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/thinpool"
@@ -37,4 +38,20 @@ func ForBacking(b metadata.Backing) Disks {
 	default:
 		return loopFiles{}
 	}
+}
+
+// undo is what an operation has done and takes back if it fails, the last first.
+type undo []func() error
+
+func (u *undo) add(step func() error) { *u = append(*u, step) }
+
+// after takes everything back if there is an error, and joins what goes wrong then.
+func (u undo) after(err error) error {
+	if err == nil {
+		return nil
+	}
+	for i := len(u) - 1; i >= 0; i-- {
+		err = errors.Join(err, u[i]())
+	}
+	return err
 }

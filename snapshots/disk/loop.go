@@ -65,28 +65,32 @@ func Reserve(path string) error {
 }
 
 func (loopFiles) Attach(ctx context.Context, p metadata.Pool) (data, meta thinpool.Disk, err error) {
-	attach := func(path string) (thinpool.Disk, error) {
-		have, err := loopback.Find(path)
+	var u undo
+	defer func() { err = u.after(err) }()
+	if data, err = attachFile(ctx, p.Data, &u); err != nil {
+		return data, meta, err
+	}
+	meta, err = attachFile(ctx, p.Metadata, &u)
+	return data, meta, err
+}
+
+func attachFile(ctx context.Context, path string, u *undo) (thinpool.Disk, error) {
+	have, err := loopback.Find(path)
+	if err != nil {
+		return thinpool.Disk{}, err
+	}
+	if len(have) > 1 {
+		return thinpool.Disk{}, fmt.Errorf("%w: %s is attached to %s and to %s; detach the one that is not used", class.InUse, path, have[0].Path, have[1].Path)
+	}
+	if len(have) == 0 {
+		d, err := loopback.Attach(ctx, path, loopOptions)
 		if err != nil {
 			return thinpool.Disk{}, err
 		}
-		if len(have) > 1 {
-			return thinpool.Disk{}, fmt.Errorf("%w: %s is attached to %s and to %s; detach the one that is not used", class.InUse, path, have[0].Path, have[1].Path)
-		}
-		if len(have) == 0 {
-			d, err := loopback.Attach(ctx, path, loopOptions)
-			if err != nil {
-				return thinpool.Disk{}, err
-			}
-			have = append(have, d)
-		}
-		return loopDisk(have[0]), nil
+		u.add(func() error { return d.Detach(context.WithoutCancel(ctx)) })
+		have = append(have, d)
 	}
-	if data, err = attach(p.Data); err != nil {
-		return data, meta, err
-	}
-	meta, err = attach(p.Metadata)
-	return data, meta, err
+	return loopDisk(have[0]), nil
 }
 
 func loopDisk(d loopback.Device) thinpool.Disk {

@@ -39,6 +39,17 @@ func (volumes) names(p metadata.Pool) (data, meta string) {
 	return p.Name + "_data", p.Name + "_metadata"
 }
 
+// sizedVolume is a logical volume's name, and the bytes that it has or is to have.
+type sizedVolume struct {
+	name string
+	size uint64
+}
+
+func (v volumes) sized(p metadata.Pool, data, meta uint64) [2]sizedVolume {
+	dataLV, metaLV := v.names(p)
+	return [2]sizedVolume{{dataLV, data}, {metaLV, meta}}
+}
+
 func (v volumes) Vacant(ctx context.Context, p metadata.Pool) error {
 	if p.ExistingPool != "" {
 		return nil // only the pool itself can tell: its user looks
@@ -60,9 +71,8 @@ func (v volumes) Create(ctx context.Context, p metadata.Pool, data, meta uint64)
 	if p.ExistingPool != "" {
 		return nil
 	}
-	dataLV, metaLV := v.names(p)
-	for name, size := range map[string]uint64{dataLV: data, metaLV: meta} {
-		if _, err := lvm(ctx, "lvcreate", "--yes", "--wipesignatures", "y", "--zero", "y", "--addtag", "veneer", "--name", name, "--size", fmt.Sprintf("%db", size), p.VolumeGroup); err != nil {
+	for _, lv := range v.sized(p, data, meta) {
+		if _, err := lvm(ctx, "lvcreate", "--yes", "--wipesignatures", "y", "--zero", "y", "--addtag", "veneer", "--name", lv.name, "--size", fmt.Sprintf("%db", lv.size), p.VolumeGroup); err != nil {
 			return err
 		}
 	}
@@ -73,19 +83,28 @@ func (v volumes) Attach(ctx context.Context, p metadata.Pool) (data, meta thinpo
 	if p.ExistingPool != "" {
 		return ExistingPool(ctx, p.ExistingPool)
 	}
+	var u undo
+	defer func() { err = u.after(err) }()
 	dataLV, metaLV := v.names(p)
-	for name, disk := range map[string]*thinpool.Disk{dataLV: &data, metaLV: &meta} {
-		path := "/dev/" + p.VolumeGroup + "/" + name
-		if _, statErr := os.Stat(path); statErr != nil {
-			if _, err := lvm(ctx, "lvchange", "--activate", "y", p.VolumeGroup+"/"+name); err != nil {
-				return data, meta, err
-			}
-		}
-		if *disk, err = Device(path); err != nil {
-			return data, meta, err
-		}
+	if data, err = attachVolume(ctx, p.VolumeGroup, dataLV, &u); err != nil {
+		return data, meta, err
 	}
-	return data, meta, nil
+	meta, err = attachVolume(ctx, p.VolumeGroup, metaLV, &u)
+	return data, meta, err
+}
+
+func attachVolume(ctx context.Context, group, name string, u *undo) (thinpool.Disk, error) {
+	path := "/dev/" + group + "/" + name
+	if _, err := os.Stat(path); err != nil {
+		if _, err := lvm(ctx, "lvchange", "--activate", "y", group+"/"+name); err != nil {
+			return thinpool.Disk{}, err
+		}
+		u.add(func() error {
+			_, err := lvm(context.WithoutCancel(ctx), "lvchange", "--activate", "n", group+"/"+name)
+			return err
+		})
+	}
+	return Device(path)
 }
 
 func (v volumes) Grow(ctx context.Context, p metadata.Pool, data, meta uint64) error {
@@ -100,14 +119,13 @@ func (v volumes) Grow(ctx context.Context, p metadata.Pool, data, meta uint64) e
 		}
 		return nil
 	}
-	dataLV, metaLV := v.names(p)
-	for name, want := range map[string]uint64{dataLV: data, metaLV: meta} {
-		have, err := Device("/dev/" + p.VolumeGroup + "/" + name)
+	for _, lv := range v.sized(p, data, meta) {
+		have, err := Device("/dev/" + p.VolumeGroup + "/" + lv.name)
 		if err != nil {
 			return err
 		}
-		if want > have.Size.Bytes() {
-			if err := extend(ctx, p.VolumeGroup+"/"+name, "--size", want); err != nil {
+		if lv.size > have.Size.Bytes() {
+			if err := extend(ctx, p.VolumeGroup+"/"+lv.name, "--size", lv.size); err != nil {
 				return err
 			}
 		}
