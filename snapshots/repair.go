@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -54,11 +53,8 @@ func RepairPool(ctx context.Context, c Config) (r Repair, err error) {
 	if !job.replace {
 		job.folder, job.name = d.config.Root, d.record.Name+".metadata"
 	}
-	if r.Damage = job.damage(ctx); r.Damage == nil {
-		return r, nil
-	}
-	if errors.Is(r.Damage, os.ErrNotExist) {
-		return r, r.Damage
+	if r.Damage, err = job.damage(ctx); r.Damage == nil || err != nil {
+		return r, class.Ensure(err)
 	}
 	if lost == nil {
 		if job.thins, err = d.recordedThins(); err != nil {

@@ -2,7 +2,6 @@ package disk
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -26,13 +25,7 @@ func lvm(ctx context.Context, args ...string) (string, error) {
 		args = append(args, "--config", "activation{udev_sync=0 udev_rules=0 monitoring=0} devices{obtain_device_list_from_udev=0}")
 	}
 	out, err := lvm2.Run(ctx, args...)
-	if err != nil {
-		if errors.Is(err, command.ErrNotInstalled) {
-			err = class.Wrap(err, class.NotSupported)
-		}
-		return "", err
-	}
-	return strings.TrimSpace(out), nil
+	return strings.TrimSpace(out), class.Ensure(err)
 }
 
 func (volumes) names(p metadata.Pool) (data, meta string) {

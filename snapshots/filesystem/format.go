@@ -1,12 +1,6 @@
 package filesystem
 
-import (
-	"context"
-	"errors"
-
-	"github.com/veneerdm/veneer/class"
-	"github.com/veneerdm/veneer/internal/command"
-)
+import "context"
 
 // Format describes a filesystem to be made.
 type Format struct {
@@ -23,17 +17,4 @@ func Make(ctx context.Context, f Format) error {
 		return err
 	}
 	return k.Format(ctx, f)
-}
-
-// notSupported gives a program that is not installed its class.
-func notSupported(err error) error {
-	if errors.Is(err, command.ErrNotInstalled) {
-		return class.Wrap(err, class.NotSupported)
-	}
-	return err
-}
-
-func missingTool(t Tool) bool {
-	_, err := t.program().Path()
-	return errors.Is(err, command.ErrNotInstalled)
 }

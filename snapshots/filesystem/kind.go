@@ -2,6 +2,7 @@ package filesystem
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -99,7 +100,7 @@ type Tool struct {
 // run runs the tool to its end.
 func (t Tool) run(ctx context.Context, args ...string) error {
 	_, err := t.program().Run(ctx, args...)
-	return notSupported(err)
+	return class.Ensure(err)
 }
 
 func (t Tool) program() command.Program {
@@ -113,7 +114,8 @@ func MissingTools(name string) (missing []string) {
 	if err != nil {
 		return nil
 	}
-	if t := k.Tool(); missingTool(t) {
+	t := k.Tool()
+	if _, err := t.program().Path(); errors.Is(err, command.ErrNotInstalled) {
 		missing = append(missing, t.Name+" (package "+t.Package+")")
 	}
 	return missing
