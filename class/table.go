@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/veneerdm/veneer/devmapper"
+	"github.com/veneerdm/veneer/internal/command"
 )
 
 // The classes.
@@ -28,9 +29,10 @@ var (
 	// Permission: only root may.
 	Permission = &Class{text: "permission denied", word: "permission", exit: ExitFailure, code: codes.PermissionDenied,
 		also: []error{devmapper.ErrPermission}}
-	// NotSupported: this kernel or machine lacks something that is needed.
+	// NotSupported: this kernel or machine lacks something that is needed, such as a
+	// program that is not installed.
 	NotSupported = &Class{text: "not supported", word: "not supported", exit: ExitFailure, code: codes.Unimplemented,
-		also: []error{devmapper.ErrNotSupported}}
+		also: []error{devmapper.ErrNotSupported, command.ErrNotInstalled}}
 	// Lost: the pool has lost what the snapshot held. It can be removed, or made again.
 	Lost = &Class{text: "content is lost", word: "lost", exit: ExitPool, code: codes.FailedPrecondition}
 	// Inconsistent: catalog, pool and devices disagree, or the catalog is damaged.

@@ -15,12 +15,13 @@ import (
 	"github.com/veneerdm/veneer/images"
 	. "github.com/veneerdm/veneer/images/internal/treetest"
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 	"github.com/veneerdm/veneer/snapshots/snapstest"
 )
 
 var (
 	_ images.Snapshots = (*snapshots.Driver)(nil)
-	_ images.Tree      = (*snapshots.Tree)(nil)
+	_ images.Tree      = (*filesystem.Tree)(nil)
 )
 
 func onTheKernel(t *testing.T, test func(t *testing.T, s *images.Store, d *snapshots.Driver)) {

@@ -2,5 +2,8 @@
 
 package metadata
 
-// dropsSync has transactions acknowledged before they are on the disk.
-const dropsSync = true
+var dropsSync bool
+
+// DropSync has catalogs that are opened afterwards acknowledge transactions before they
+// are on the disk. It exists in builds with the tag sabotage alone.
+func DropSync(drop bool) { dropsSync = drop }

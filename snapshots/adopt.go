@@ -110,13 +110,14 @@ func (d *Driver) describe(id dmthin.ThinID, end uint64) (metadata.Snapshot, erro
 		for _, line := range table {
 			s.Size += line.Length.Bytes()
 		}
-		s.Filesystem, _, err = d.host.Identify(live.Path())
+		found, err := d.host.Identify(live.Path())
+		s.Filesystem = found.Kind
 		return s, err
 	}
 	if live, err = d.pool.ActivateThin(id, s.Size, devmapper.ReadOnly); err != nil {
 		return s, err
 	}
-	filesystem, size, err := d.host.Identify(live.Path())
-	s.Filesystem, s.Size = filesystem, max(s.Size, d.pool.RoundUp(size))
+	found, err := d.host.Identify(live.Path())
+	s.Filesystem, s.Size = found.Kind, max(s.Size, d.pool.RoundUp(found.Size))
 	return s, errors.Join(err, d.pool.DeactivateThin(id))
 }

@@ -34,15 +34,13 @@ func (d *Driver) clone(ctx context.Context, key, original string, o settings) (M
 	if from.Kind != metadata.Active {
 		return Mount{}, fmt.Errorf("%w: %q is %s; prepare a child of it", ErrInvalid, original, from.Kind)
 	}
+	if err := notLost(from); err != nil {
+		return Mount{}, err
+	}
 	if err := d.admit(); err != nil {
 		return Mount{}, err
 	}
-	made, err := d.making(key)
-	if err != nil {
-		return Mount{}, err
-	}
-	defer made()
-	s, err := d.catalog.Create(metadata.Snapshot{
+	s, err := d.create(metadata.Snapshot{
 		Key: key, Parent: from.Parent, Template: from.Template, Kind: metadata.Active, Filesystem: from.Filesystem,
 		Size: max(from.Size, d.pool.RoundUp(o.size)), Labels: merged(from.Labels, o.labels),
 	}, from)
@@ -61,6 +59,7 @@ func (d *Driver) clone(ctx context.Context, key, original string, o settings) (M
 	if err != nil {
 		return Mount{}, d.undo(s, err)
 	}
+	d.acknowledge(s)
 	return m, nil
 }
 
@@ -151,6 +150,9 @@ func (d *Driver) withOrigin(ctx context.Context, key, to string) (s metadata.Sna
 	}
 	o, err := d.catalog.Get(to)
 	if err != nil {
+		return s, from, err
+	}
+	if err := notLost(o); err != nil {
 		return s, from, err
 	}
 	if o.Filesystem != s.Filesystem {

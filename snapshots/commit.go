@@ -34,26 +34,29 @@ func (d *Driver) commit(ctx context.Context, name, key string, o settings) error
 	if s.Kind != metadata.Active {
 		return class.Wrap(errors.New("it is "+string(s.Kind)+" and not active"), ErrInvalid)
 	}
-	if _, err := d.catalog.Get(name); err == nil && name != key {
+	if err := notLost(s); err != nil {
+		return err
+	}
+	if have, err := d.catalog.Get(name); err == nil && name != key && !have.Lost {
 		return class.Wrap(errors.New("a snapshot is called "+name+" already"), ErrExists)
 	}
 	change := func(s *metadata.Snapshot) { s.Labels = merged(s.Labels, o.labels) }
 
-	clean, err := d.host.Settle(ctx, d.mount(s))
+	state, err := d.host.Settle(ctx, d.pool.DevicePath(s.Thin))
 	if errors.Is(err, fs.ErrNotExist) {
-		clean, err = true, nil // not active: nothing can be in flight
+		err = nil // not active: nothing can be in flight
 	}
 	if err != nil {
 		return err
 	}
-	if !clean {
+	if state.NeedsReplay {
 		live, err := d.pool.Lookup(s.Thin)
 		if err != nil {
 			return err
 		}
 		if live != nil && live.OpenCount == 0 {
 			// Whoever wrote it never unmounted. A read-only view could not replay the log.
-			if err := d.host.Recover(ctx, d.mount(s)); err != nil {
+			if err := d.host.Replay(ctx, d.mount(s)); err != nil {
 				return err
 			}
 		}
@@ -80,9 +83,8 @@ func (d *Driver) commitCopy(ctx context.Context, name string, s metadata.Snapsho
 	if err == nil {
 		d.clock.Add(1)
 	}
-	if err == nil && s.Filesystem == "xfs" {
-		// A frozen xfs leaves its log to be replayed on purpose (xfs_log_quiesce).
-		err = d.replayLog(ctx, s, fresh)
+	if err == nil {
+		err = d.cleanCopy(ctx, s, fresh)
 	}
 	if err == nil {
 		_, err = d.catalog.CommitCopy(s, name, fresh, change)
@@ -94,12 +96,20 @@ func (d *Driver) commitCopy(ctx context.Context, name string, s metadata.Snapsho
 	return nil
 }
 
-func (d *Driver) replayLog(ctx context.Context, s metadata.Snapshot, id dmthin.ThinID) error {
-	if _, err := d.pool.ActivateThin(id, s.Size, devmapper.ReadWrite); err != nil {
+// cleanCopy replays the log of a copy, if it needs that. A frozen xfs leaves its log to
+// be replayed on purpose (xfs_log_quiesce in fs/xfs/xfs_log.c), and whoever holds the raw
+// device froze nothing.
+func (d *Driver) cleanCopy(ctx context.Context, s metadata.Snapshot, id dmthin.ThinID) error {
+	live, err := d.pool.ActivateThin(id, s.Size, devmapper.ReadWrite)
+	if err != nil {
 		return err
 	}
 	s.Thin = id
-	return errors.Join(d.host.Recover(ctx, d.mount(s)), d.pool.DeactivateThin(id))
+	state, err := d.host.Settle(ctx, live.Path())
+	if err == nil && state.NeedsReplay {
+		err = d.host.Replay(ctx, d.mount(s))
+	}
+	return errors.Join(err, d.pool.DeactivateThin(id))
 }
 
 func merged(a, b map[string]string) map[string]string {

@@ -10,6 +10,7 @@ import (
 	"github.com/veneerdm/veneer/lifecycle"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
+	"github.com/veneerdm/veneer/snapshots/disk"
 )
 
 // Finding is one thing that is not as it should be.
@@ -40,7 +41,7 @@ func Examine(ctx context.Context, c Config, fix bool) (findings []Finding, err e
 		return nil, class.Ensure(err)
 	}
 	if d.disks == nil {
-		d.disks = disksFor(d.record)
+		d.disks = disk.ForBacking(d.record.Backing)
 	}
 	if d.record.State != metadata.Ready {
 		f, err := d.finishDestroying(ctx, fix)
@@ -137,6 +138,12 @@ func (d *Driver) lostSnapshots() (findings []Finding, err error) {
 	if err != nil {
 		return nil, err
 	}
+	children := map[string]int{}
+	for _, s := range all {
+		if s.Kind != metadata.View {
+			children[s.Parent]++
+		}
+	}
 	for _, s := range all {
 		if !s.Lost {
 			continue
@@ -148,7 +155,7 @@ func (d *Driver) lostSnapshots() (findings []Finding, err error) {
 		if s.Kind == metadata.Committed {
 			f.Cure += ", or import its image again, which replaces it"
 		}
-		if n := len(d.catalog.Children(s.Key)); n > 0 {
+		if n := children[s.Key]; n > 0 {
 			f.What += fmt.Sprintf("; its %d children are whole and stay usable", n)
 			f.Cure = "none; import its image again, which replaces it, or remove it once its children are gone"
 		}

@@ -16,18 +16,19 @@ import (
 	"github.com/veneerdm/veneer/internal/keylock"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
+	"github.com/veneerdm/veneer/snapshots/disk"
 	"github.com/veneerdm/veneer/thinpool"
 )
 
 // Config says where a store is and what the driver works with. Root is all that
 // must be given; the rest is for tests and for programs that bring their own.
 type Config struct {
-	Root    string             // folder of the catalog and, by default, of the pool's files
-	DM      *devmapper.Client  // nil: the kernel's, opened and closed by the driver
-	Disks   Disks              // nil: by the kind of the pool's backing
-	Host    Host               // nil: this machine
-	Log     logrus.FieldLogger // nil: nothing is logged
-	Admit   Admission          // what is refused when space runs low
+	Root  string             // folder of the catalog and, by default, of the pool's files
+	DM    *devmapper.Client  // nil: the kernel's, opened and closed by the driver
+	Disks Disks              // nil: by the kind of the pool's backing
+	Host  Host               // nil: this machine
+	Log   logrus.FieldLogger // nil: nothing is logged
+	Admit Admission          // what is refused when space runs low
 	// OpenCatalog opens the catalog; nil is metadata.Open.
 	OpenCatalog func(path string, o metadata.Options) (Catalog, error)
 	// RecoveredKey names the snapshot of a thin device whose name was lost with the
@@ -119,7 +120,7 @@ func newDriver(c Config) (*Driver, error) {
 // start activates the pool, reconciles and begins the background work.
 func (d *Driver) start(ctx context.Context) error {
 	if d.disks == nil {
-		d.disks = disksFor(d.record)
+		d.disks = disk.ForBacking(d.record.Backing)
 	}
 	spec, err := d.attach(ctx)
 	if err != nil {

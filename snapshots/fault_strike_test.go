@@ -10,7 +10,9 @@ import (
 
 	"github.com/veneerdm/veneer/devmapper/dmtest"
 	"github.com/veneerdm/veneer/metadata"
+	"github.com/veneerdm/veneer/metadata/metadatatest"
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 	"github.com/veneerdm/veneer/thinpool"
 )
 
@@ -96,7 +98,7 @@ func (f *faulty) disarm() (fired bool) {
 
 var errDiskFull = fmt.Errorf("catalog: %w", syscall.ENOSPC)
 
-func (f *faulty) beforeCommit(method string) error {
+func (f *faulty) beforeChange(method string) error {
 	f.mu.Lock()
 	alive, s := f.beforeWrite, f.strike
 	f.mu.Unlock()
@@ -141,7 +143,7 @@ type faultyHost struct {
 	f *faulty
 }
 
-func (h faultyHost) Format(ctx context.Context, o snapshots.Format) error {
+func (h faultyHost) Format(ctx context.Context, o filesystem.Format) error {
 	return h.f.port("Format", func() error { return h.Host.Format(ctx, o) }, nil)
 }
 
@@ -149,17 +151,34 @@ func (h faultyHost) Grow(ctx context.Context, m snapshots.Mount) error {
 	return h.f.port("Host.Grow", func() error { return h.Host.Grow(ctx, m) }, nil)
 }
 
-func (h faultyHost) Settle(ctx context.Context, m snapshots.Mount) (clean bool, err error) {
-	err = h.f.port("Settle", func() (err error) { clean, err = h.Host.Settle(ctx, m); return err }, nil)
-	return clean && err == nil && !h.f.unclean, err
+func (h faultyHost) Settle(ctx context.Context, device string) (s filesystem.State, err error) {
+	err = h.f.port("Settle", func() (err error) { s, err = h.Host.Settle(ctx, device); return err }, nil)
+	s.NeedsReplay = s.NeedsReplay || h.f.unclean
+	return s, err
 }
 
-func (h faultyHost) Recover(ctx context.Context, m snapshots.Mount) error {
-	return h.f.port("Recover", func() error { return h.Host.Recover(ctx, m) }, nil)
+func (h faultyHost) Replay(ctx context.Context, m snapshots.Mount) error {
+	return h.f.port("Replay", func() error { return h.Host.Replay(ctx, m) }, nil)
 }
 
 func (h faultyHost) Discard(ctx context.Context, device string) error {
 	return h.f.port("Discard", func() error { return h.Host.Discard(ctx, device) }, nil)
+}
+
+func (h faultyHost) Identify(device string) (sb filesystem.Superblock, err error) {
+	err = h.f.port("Identify", func() (err error) { sb, err = h.Host.Identify(device); return err }, nil)
+	return sb, err
+}
+
+// hooked opens catalogs that ask a fault hook before every change.
+func hooked(before func(change string) error) func(string, metadata.Options) (snapshots.Catalog, error) {
+	return func(path string, o metadata.Options) (snapshots.Catalog, error) {
+		c, err := metadatatest.Open(path, o, before)
+		if err != nil {
+			return nil, err
+		}
+		return c, nil
+	}
 }
 
 type faultyDisks struct {

@@ -98,7 +98,8 @@ var portFailures = map[string][]failure{
 	// fs/ext4/ioctl.c and resize.c: another resize runs, an error was found before.
 	"Host.Grow": failures(syscall.EIO, syscall.ENOSPC, syscall.EBUSY, syscall.EPERM, syscall.EROFS, syscall.ENOMEM),
 	"Settle":    failures(syscall.EIO, syscall.ENOSPC, syscall.ENXIO, syscall.EMFILE),
-	"Recover":   failures(syscall.EIO, syscall.EUCLEAN, syscall.EROFS, syscall.ENOSPC, syscall.ENOMEM, syscall.EBUSY),
+	"Replay":    failures(syscall.EIO, syscall.EUCLEAN, syscall.EROFS, syscall.ENOSPC, syscall.ENOMEM, syscall.EBUSY),
+	"Identify":  failures(syscall.EIO, syscall.ENXIO, syscall.EMFILE),
 	"Discard":   failures(syscall.EIO, syscall.EPERM, syscall.ENXIO, syscall.ENOMEM),
 
 	"Vacant": failures(syscall.EIO, syscall.EACCES, syscall.EMFILE),

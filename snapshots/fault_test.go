@@ -53,7 +53,7 @@ func newMachine(t *testing.T) *faulty {
 
 func (f *faulty) config() snapshots.Config {
 	c := f.m.Config()
-	c.Catalog.BeforeCommit = f.beforeCommit
+	c.OpenCatalog = hooked(f.beforeChange)
 	c.Host, c.Disks = faultyHost{c.Host, f}, faultyDisks{c.Disks, f}
 	return c
 }
@@ -70,7 +70,7 @@ func newFaultyFor(t *testing.T, v verb) *faulty {
 	ctx := t.Context()
 	o := f.m.Options()
 	if v.xfs {
-		o.Filesystem = "xfs"
+		o.Filesystem, o.BaseSize = "xfs", 300<<20
 	}
 	var err error
 	f.d, err = snapshots.CreatePool(ctx, f.config(), o)

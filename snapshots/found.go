@@ -12,6 +12,8 @@ import (
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
+	"github.com/veneerdm/veneer/snapshots/disk"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 	"github.com/veneerdm/veneer/thinpool"
 )
 
@@ -22,9 +24,7 @@ func offline(ctx context.Context, c Config) (d *Driver, lost error, err error) {
 	if d, err = newDriver(c); err != nil {
 		return nil, nil, err
 	}
-	o := c.Catalog
-	o.MustExist = true
-	d.catalog, err = metadata.Open(c.catalogPath(), o)
+	d.catalog, err = c.openCatalog(c.catalogPath(), metadata.Options{MustExist: true})
 	if err == nil {
 		err = d.readRecord()
 	} else if errors.Is(err, metadata.ErrNotFound) || errors.Is(err, metadata.ErrCorrupt) {
@@ -38,7 +38,7 @@ func offline(ctx context.Context, c Config) (d *Driver, lost error, err error) {
 		return nil, lost, errors.Join(class.Ensure(err), d.release())
 	}
 	if d.disks == nil {
-		d.disks = disksFor(d.record)
+		d.disks = disk.ForBacking(d.record.Backing)
 	}
 	return d, lost, nil
 }
@@ -48,7 +48,7 @@ func offline(ctx context.Context, c Config) (d *Driver, lost error, err error) {
 func (d *Driver) findPool() (p metadata.Pool, err error) {
 	p = metadata.Pool{
 		State: metadata.Ready, Backing: metadata.BackingLoop, BlockSize: DefaultBlockSize,
-		ErrorWhenFull: true, Filesystem: "ext4", BaseSize: DefaultBaseSize,
+		ErrorWhenFull: true, Filesystem: filesystem.Default, BaseSize: DefaultBaseSize,
 	}
 	files, err := filepath.Glob(filepath.Join(d.config.Root, "pool", "*.metadata"))
 	if err != nil {

@@ -3,24 +3,23 @@ package snapshots
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os/exec"
-	"strings"
+
+	"github.com/veneerdm/veneer/class"
+	"github.com/veneerdm/veneer/internal/command"
 )
 
-// errNoTool says that a command is not installed.
-var errNoTool = errors.New("the command is not there")
-
-// thinTool runs one of thin-provisioning-tools.
+// thinTool runs one of thin-provisioning-tools. One that is not installed is
+// class.NotSupported.
 func thinTool(ctx context.Context, tool string, args ...string) error {
-	out, err := exec.CommandContext(ctx, tool, args...).CombinedOutput()
-	if errors.Is(err, exec.ErrNotFound) {
-		return fmt.Errorf("%w: %s; install thin-provisioning-tools", errNoTool, tool)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w: %s", tool, err, strings.Join(strings.Fields(string(out)), " "))
-	}
-	return nil
+	_, err := command.Program{Name: tool, Package: "thin-provisioning-tools"}.Run(ctx, args...)
+	return class.Ensure(err)
+}
+
+// rejected says that a tool has looked and does not like what it found. All other errors
+// of thinTool are about the tool: it is not installed, could not be started, was killed.
+func rejected(err error) bool {
+	failed, ok := errors.AsType[*command.Error](err)
+	return ok && failed.Status > 0
 }
 
 // thinCheckAndClear is thinCheck, and takes the kernel's mark away that a check is
@@ -30,5 +29,5 @@ func thinCheckAndClear(ctx context.Context, path string) error {
 }
 
 // thinCheck has the reference tool read a pool's metadata, counts included. It
-// writes nothing. Metadata that is not right is an *exec.ExitError.
+// writes nothing. Metadata that is not right is an error that was rejected.
 func thinCheck(ctx context.Context, path string) error { return thinTool(ctx, "thin_check", path) }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 	"github.com/veneerdm/veneer/snapshots/snapstest"
 )
 
@@ -21,12 +22,12 @@ type slowDisk struct {
 	flushing, end chan struct{}
 }
 
-func (s *slowDisk) Settle(ctx context.Context, m snapshots.Mount) (bool, error) {
+func (s *slowDisk) Settle(ctx context.Context, device string) (filesystem.State, error) {
 	if s.slow.Load() {
 		s.flushing <- struct{}{}
 		<-s.end
 	}
-	return s.Host.Settle(ctx, m)
+	return s.Host.Settle(ctx, device)
 }
 
 // committing is a store whose snapshot "work" is being committed as "layer": the disk
@@ -102,7 +103,7 @@ func TestGrownWhileCopied(t *testing.T) {
 			var d *snapshots.Driver
 			var armed atomic.Bool
 			grown := make(chan error, 1)
-			c.Catalog.BeforeCommit = func(method string) error {
+			c.OpenCatalog = hooked(func(method string) error {
 				if method != test.step || !armed.CompareAndSwap(true, false) {
 					return nil
 				}
@@ -116,7 +117,7 @@ func TestGrownWhileCopied(t *testing.T) {
 						return nil
 					}
 				}
-			}
+			})
 			d, err := snapshots.CreatePool(ctx, c, m.Options())
 			require.NoError(t, err)
 			defer func() { require.NoError(t, d.DestroyPool(context.Background())) }()

@@ -2,7 +2,6 @@ package snapshots
 
 import (
 	"context"
-	"maps"
 
 	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/metadata"
@@ -11,7 +10,7 @@ import (
 func (d *Driver) info(s metadata.Snapshot) Info {
 	return Info{
 		Key: s.Key, Parent: s.Parent, Kind: Kind(s.Kind), Size: s.Size, Filesystem: s.Filesystem,
-		ThinID: s.Thin, Device: d.pool.DevicePath(s.Thin), Labels: s.Labels, Created: s.Created, Updated: s.Updated,
+		ThinID: s.Thin, Device: d.pool.DevicePath(s.Thin), Labels: s.Labels, Lost: s.Lost, Created: s.Created, Updated: s.Updated,
 	}
 }
 
@@ -32,30 +31,30 @@ func (d *Driver) Stat(ctx context.Context, key string) (Info, error) {
 // Walk calls f with every snapshot, in the order of their keys, as they were when
 // Walk began. f may use the driver. An error from f ends the walk.
 func (d *Driver) Walk(ctx context.Context, f func(context.Context, Info) error) error {
-	end, err := d.begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer end()
-	// Before and after: one may come into the catalog or leave it meanwhile.
-	hidden := d.unfinished.keys()
-	all, err := d.catalog.Snapshots()
+	all, err := d.snapshots(ctx)
 	if err != nil {
 		return class.Ensure(err)
 	}
-	maps.Copy(hidden, d.unfinished.keys())
 	for _, s := range all {
 		if err := ctx.Err(); err != nil {
 			return err
-		}
-		if hidden[s.Key] {
-			continue
 		}
 		if err := f(ctx, d.info(s)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// snapshots gives the records as of one moment. The driver may be closed afterwards: f of
+// a Walk may take as long as it wants.
+func (d *Driver) snapshots(ctx context.Context) ([]metadata.Snapshot, error) {
+	end, err := d.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return d.catalog.Snapshots()
 }
 
 // Children gives the keys of the snapshots and views on top of a snapshot, in order.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 	"github.com/veneerdm/veneer/snapshots/snapstest"
 )
 
@@ -62,7 +63,7 @@ const childEnv = "VENEER_TEST_STORE"
 // hungMkfs never ends, as mkfs on a slow disk seems to.
 type hungMkfs struct{ snapshots.Host }
 
-func (hungMkfs) Format(ctx context.Context, _ snapshots.Format) error {
+func (hungMkfs) Format(ctx context.Context, _ filesystem.Format) error {
 	fmt.Println("formatting")
 	<-ctx.Done()
 	return ctx.Err()
@@ -254,7 +255,7 @@ type countingMkfs struct {
 	made *atomic.Int32
 }
 
-func (c countingMkfs) Format(ctx context.Context, f snapshots.Format) error {
+func (c countingMkfs) Format(ctx context.Context, f filesystem.Format) error {
 	c.made.Add(1)
 	return c.Host.Format(ctx, f)
 }

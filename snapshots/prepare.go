@@ -8,6 +8,7 @@ import (
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 )
 
 // Prepare makes an active snapshot of a committed parent, or an empty one when
@@ -52,12 +53,7 @@ func (d *Driver) prepare(ctx context.Context, key, parent string, o settings) (M
 	if err := d.admit(); err != nil {
 		return Mount{}, err
 	}
-	made, err := d.making(key)
-	if err != nil {
-		return Mount{}, err
-	}
-	defer made()
-	s, err := d.catalog.Create(metadata.Snapshot{
+	s, err := d.create(metadata.Snapshot{
 		Key: key, Parent: parent, Kind: metadata.Active, Labels: o.labels, Template: from.template,
 		Filesystem: from.filesystem, Size: max(from.size, d.pool.RoundUp(o.size)),
 	}, from.of...)
@@ -77,8 +73,9 @@ func (d *Driver) prepare(ctx context.Context, key, parent string, o settings) (M
 		err = ctx.Err()
 	}
 	if err != nil {
-		return Mount{}, d.undo(s, err)
+		return Mount{}, d.undo(s, lostNow(parent, err))
 	}
+	d.acknowledge(s)
 	return m, nil
 }
 
@@ -104,6 +101,9 @@ func (d *Driver) source(ctx context.Context, parent string) (source, error) {
 	if p.Kind != metadata.Committed {
 		return source{}, fmt.Errorf("%w: parent %q is %s and not committed", ErrInvalid, parent, p.Kind)
 	}
+	if err := notLost(p); err != nil {
+		return source{}, fmt.Errorf("parent: %w", err)
+	}
 	return source{thin: p.Thin, size: p.Size, filesystem: p.Filesystem, of: []metadata.Snapshot{p}}, nil
 }
 
@@ -124,12 +124,7 @@ func (d *Driver) view(ctx context.Context, key, parent string, o settings) (Moun
 	if err != nil {
 		return Mount{}, err
 	}
-	made, err := d.making(key)
-	if err != nil {
-		return Mount{}, err
-	}
-	defer made()
-	s, err := d.catalog.Create(metadata.Snapshot{
+	s, err := d.create(metadata.Snapshot{
 		Key: key, Parent: parent, Kind: metadata.View, Thin: from.thin,
 		Size: from.size, Filesystem: from.filesystem, Labels: o.labels,
 	}, from.of...)
@@ -144,6 +139,7 @@ func (d *Driver) view(ctx context.Context, key, parent string, o settings) (Moun
 	if _, err := d.pool.ActivateThin(s.Thin, s.Size, devmapper.ReadOnly); err != nil {
 		return Mount{}, d.undo(s, err)
 	}
+	d.acknowledge(s)
 	return d.mount(s), nil
 }
 
@@ -168,28 +164,19 @@ func (d *Driver) mounts(ctx context.Context, key string) (Mount, error) {
 	if s.Kind == metadata.Committed {
 		return Mount{}, fmt.Errorf("%w: %q is committed; make a view of it", ErrInvalid, key)
 	}
+	if err := notLost(s); err != nil {
+		return Mount{}, err
+	}
 	mode := devmapper.ReadWrite
 	if s.Kind == metadata.View {
 		mode = devmapper.ReadOnly
 	}
 	if _, err := d.pool.ActivateThin(s.Thin, s.Size, mode); err != nil {
-		return Mount{}, err
+		return Mount{}, lostNow(key, err)
 	}
 	return d.mount(s), nil
 }
 
 func (d *Driver) mount(s metadata.Snapshot) Mount {
-	m := Mount{Type: s.Filesystem, Source: d.pool.DevicePath(s.Thin)}
-	switch s.Filesystem {
-	case "xfs":
-		m.Options = append(m.Options, "nouuid")
-	case "ext4":
-		// Else the filesystem says what an error does, and one that a guest has written
-		// can say that the kernel shall panic.
-		m.Options = append(m.Options, "errors=remount-ro")
-	}
-	if s.Kind == metadata.View {
-		m.Options = append(m.Options, "ro")
-	}
-	return m
+	return filesystem.MountOf(s.Filesystem, d.pool.DevicePath(s.Thin), s.Kind == metadata.View)
 }

@@ -2,7 +2,6 @@ package snapshots
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,9 +10,9 @@ import (
 	"time"
 
 	"github.com/veneerdm/veneer/class"
-	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
+	"github.com/veneerdm/veneer/snapshots/disk"
 )
 
 // unknowable is what nothing but the catalog says.
@@ -51,7 +50,7 @@ func (d *Driver) olderCatalog(ctx context.Context, lost error, fix bool) ([]Find
 	if !fix {
 		return []Finding{f}, nil
 	}
-	if _, err := d.setAside(); err != nil {
+	if _, err := d.setAside(".damaged"); err != nil {
 		return []Finding{f}, err
 	}
 	o := metadata.Options{MustExist: true, AcceptOlder: true}
@@ -68,11 +67,11 @@ func (d *Driver) olderCatalog(ctx context.Context, lost error, fix bool) ([]Find
 	return []Finding{f}, class.Ensure(err)
 }
 
-// setAside keeps a copy of the damaged catalog, under a name that is free.
-func (d *Driver) setAside() (kept string, err error) {
+// setAside keeps a copy of the catalog that is to be replaced, under a name that is free.
+func (d *Driver) setAside(suffix string) (kept string, err error) {
 	path := d.config.catalogPath()
 	for n := 1; ; n++ {
-		kept = path + ".damaged"
+		kept = path + suffix
 		if n > 1 {
 			kept += fmt.Sprint(".", n)
 		}
@@ -88,7 +87,7 @@ func (d *Driver) setAside() (kept string, err error) {
 // complete.
 func (d *Driver) rebuild(ctx context.Context) (findings []Finding, err error) {
 	if d.disks == nil {
-		d.disks = disksFor(d.record)
+		d.disks = disk.ForBacking(d.record.Backing)
 	}
 	spec, err := d.attach(ctx)
 	if err != nil {
@@ -102,7 +101,7 @@ func (d *Driver) rebuild(ctx context.Context) (findings []Finding, err error) {
 		return nil, class.Ensure(err)
 	}
 	if _, err := os.Stat(d.config.catalogPath()); err == nil {
-		kept, err := d.setAside()
+		kept, err := d.setAside(".damaged")
 		if err != nil {
 			return nil, err
 		}
@@ -155,33 +154,6 @@ func (d *Driver) recoverThins(ctx context.Context) (all []metadata.Snapshot, err
 		all = append(all, s)
 	}
 	return all, nil
-}
-
-// identifyFilesystem reads the superblock of an ext4 or xfs filesystem: its kind, and
-// its size in bytes. A device without one is "".
-func identifyFilesystem(path string) (kind string, size uint64, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", 0, err
-	}
-	defer f.Close()
-	b := make([]byte, 4096)
-	if _, err := f.ReadAt(b, 0); err != nil {
-		return "", 0, err
-	}
-	le := binary.LittleEndian
-	const ext4At = ext4SuperblockAt
-	switch {
-	case le.Uint16(b[ext4At+0x38:]) == 0xEF53 && le.Uint32(b[ext4At+0x18:]) < 7:
-		blocks := uint64(le.Uint32(b[ext4At+4:]))
-		if le.Uint32(b[ext4At+ext4IncompatAt:])&0x80 != 0 { // EXT4_FEATURE_INCOMPAT_64BIT
-			blocks |= uint64(le.Uint32(b[ext4At+0x150:])) << 32
-		}
-		return "ext4", blocks << (10 + le.Uint32(b[ext4At+0x18:])), nil
-	case string(b[:4]) == "XFSB":
-		return "xfs", uint64(binary.BigEndian.Uint32(b[4:])) * binary.BigEndian.Uint64(b[8:]), nil
-	}
-	return "", 0, nil
 }
 
 // poolFiles are the metadata files in the store's folder, which say that there was a

@@ -10,6 +10,7 @@ import (
 	"github.com/veneerdm/veneer/lifecycle"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
+	"github.com/veneerdm/veneer/thinpool"
 )
 
 // reconcile carries out what package lifecycle says of every thin id, as far as a start
@@ -23,6 +24,9 @@ func (d *Driver) reconcile(ctx context.Context) error {
 	done, err := d.settle(ctx, all, lifecycle.Action.AtStart)
 	for _, o := range done {
 		d.logOutcome(o)
+	}
+	if err == nil {
+		d.sweepNodes()
 	}
 	return err
 }
@@ -201,7 +205,7 @@ func notLost(s metadata.Snapshot) error {
 // lostNow turns the pool's answer that it has no such thin device into one about the
 // snapshot.
 func lostNow(key string, err error) error {
-	if err != nil && errors.Is(err, errNoThin) {
+	if err != nil && errors.Is(err, thinpool.ErrNoThin) {
 		return errors.Join(errLost(key), err)
 	}
 	return err

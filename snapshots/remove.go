@@ -21,10 +21,11 @@ func (d *Driver) Remove(ctx context.Context, key string) error {
 	if err == nil {
 		s, err = d.catalog.Remove(was)
 	}
-	if errors.Is(err, metadata.ErrInUse) && d.unfinished.failures() {
+	if errors.Is(err, metadata.ErrInUse) {
 		// What is in the way may be nothing that anybody can see.
-		d.takeBackAll()
-		s, err = d.catalog.Remove(was)
+		if some, _ := d.takeBackAll(); some {
+			s, err = d.catalog.Remove(was)
+		}
 	}
 	if err != nil {
 		return failed("remove", key, err)
@@ -44,6 +45,6 @@ func (d *Driver) Drain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer end()
-	return d.reaper.drain(ctx)
+	end() // Close does not wait for the reaper's work
+	return d.reaper.drain(ctx, d.gate.whenClosed())
 }

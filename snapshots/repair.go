@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/veneerdm/veneer/class"
+	"github.com/veneerdm/veneer/lifecycle"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 )
@@ -29,7 +29,7 @@ type Repair struct {
 // thin_repair, and puts it in the old one's place, which is kept in a file. The pool
 // must not be active: ErrInUse. A second call goes on where a first one was
 // interrupted. What the metadata does not lead to any more is named in the result;
-// "veneer doctor --fix" drops its records.
+// the next start marks it lost.
 func RepairPool(ctx context.Context, c Config) (r Repair, err error) {
 	d, lost, err := offline(ctx, c)
 	if err != nil {
@@ -54,11 +54,8 @@ func RepairPool(ctx context.Context, c Config) (r Repair, err error) {
 	if !job.replace {
 		job.folder, job.name = d.config.Root, d.record.Name+".metadata"
 	}
-	if r.Damage = job.damage(ctx); r.Damage == nil {
-		return r, nil
-	}
-	if errors.Is(r.Damage, os.ErrNotExist) {
-		return r, r.Damage
+	if r.Damage, err = job.damage(ctx); r.Damage == nil || err != nil {
+		return r, class.Ensure(err)
 	}
 	if lost == nil {
 		if job.thins, err = d.recordedThins(); err != nil {
@@ -97,49 +94,39 @@ func mappedIn(path string) map[dmthin.ThinID]dmthin.DataBlocks {
 
 // recordedThins are the thin devices that the catalog knows, whoever has them.
 func (d *Driver) recordedThins() (ids []dmthin.ThinID, err error) {
-	snapshots, err1 := d.catalog.Snapshots()
-	templates, err2 := d.catalog.Templates()
-	trash, err3 := d.catalog.Trash()
-	for _, s := range snapshots {
-		if s.OwnsThin() {
-			ids = append(ids, s.Thin)
-		}
+	all, err := d.catalog.Thins()
+	for _, t := range all {
+		ids = append(ids, t.ID)
 	}
-	for _, t := range templates {
-		ids = append(ids, t.Thin)
-	}
-	for _, t := range trash {
-		ids = append(ids, t.Thin)
-	}
-	return ids, errors.Join(err1, err2, err3)
+	return ids, err
 }
 
-// compareRepaired says what the catalog has and the repaired metadata has not.
+// compareRepaired says what the catalog has and the repaired metadata has not, and the
+// other way round, as the next start will find it.
 func (d *Driver) compareRepaired(path string, old map[dmthin.ThinID]dmthin.DataBlocks, r *Repair) error {
 	now := mappedIn(path)
 	r.Thins = len(now)
-	snapshots, err := d.catalog.Snapshots()
+	recorded, err := d.catalog.Thins()
 	if err != nil {
 		return class.Ensure(err)
 	}
-	for _, s := range snapshots {
-		if !s.OwnsThin() {
-			continue
+	known := map[dmthin.ThinID]bool{}
+	for _, t := range recorded {
+		known[t.ID] = true
+		blocks, inPool := now[t.ID]
+		row := lifecycle.Decide(lifecycle.Observed{State: t.State, InPool: inPool, Device: lifecycle.NoDevice})
+		switch {
+		case row.Needs(lifecycle.MarkLost) || t.State == lifecycle.Lost && !inPool:
+			r.Lost = append(r.Lost, t.Name)
+		case inPool && t.State != lifecycle.Trash && blocks < old[t.ID]:
+			r.Shrunk = append(r.Shrunk, t.Name)
 		}
-		if blocks, ok := now[s.Thin]; !ok {
-			r.Lost = append(r.Lost, s.Key)
-		} else if blocks < old[s.Thin] {
-			r.Shrunk = append(r.Shrunk, s.Key)
-		}
-	}
-	known, err := d.recordedThins()
-	if err != nil {
-		return class.Ensure(err)
 	}
 	for id := range now {
-		if !slices.Contains(known, id) {
+		if !known[id] {
 			r.Unknown = append(r.Unknown, id)
 		}
 	}
+	slices.Sort(r.Unknown)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 )
@@ -18,7 +19,7 @@ import (
 func (j repairJob) repairTo(ctx context.Context, part string, blocks dmthin.MetaBlocks) error {
 	if _, err := superblockOf(j.path); err == nil {
 		first := thinTool(ctx, "thin_repair", "-i", j.path, "-o", part)
-		if first == nil || errors.Is(first, errNoTool) {
+		if first == nil || errors.Is(first, class.NotSupported) {
 			return first
 		}
 		if err := j.restore(ctx, j.path, part); err == nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/veneerdm/veneer/loopback"
 	"github.com/veneerdm/veneer/metadata/dmthin"
+	"github.com/veneerdm/veneer/snapshots/disk"
 	"github.com/veneerdm/veneer/thinpool"
 )
 
@@ -28,22 +29,31 @@ type repairJob struct {
 
 func (j repairJob) file(suffix string) string { return filepath.Join(j.folder, j.name+suffix) }
 
-// damage says what is wrong with the metadata, if anything.
-func (j repairJob) damage(ctx context.Context) error {
+// damage says what is wrong with the metadata, if anything. err says that it could not
+// be looked at, which is no damage.
+func (j repairJob) damage(ctx context.Context) (damage, err error) {
 	if _, err := os.Stat(j.file(".copying")); err == nil {
-		return errors.New("an earlier repair was interrupted while it wrote the metadata back")
+		return errors.New("an earlier repair was interrupted while it wrote the metadata back"), nil
 	}
 	if err := thinpool.Verify(ctx, j.path); err != nil {
-		return err
+		if errors.Is(err, os.ErrNotExist) || ctx.Err() != nil {
+			return nil, err
+		}
+		return err, nil
 	}
 	sb, err := superblockOf(j.path)
 	if err != nil {
-		return err
+		return nil, err // it could be read a moment ago
 	}
 	if sb.NeedsCheck {
-		return errors.New("the kernel has marked the metadata as needing a check")
+		return errors.New("the kernel has marked the metadata as needing a check"), nil
 	}
-	return thinCheck(ctx, j.path)
+	if err := thinCheck(ctx, j.path); err != nil && !rejected(err) {
+		return nil, err
+	} else if err != nil {
+		return err, nil
+	}
+	return nil, nil
 }
 
 func (j repairJob) run(ctx context.Context) (kept string, err error) {
@@ -65,7 +75,7 @@ func (j repairJob) run(ctx context.Context) (kept string, err error) {
 		return "", err
 	}
 	defer func() { _ = os.Remove(part) }() // it is there only when something went wrong
-	if err := reserve(part); err != nil {
+	if err := disk.Reserve(part); err != nil {
 		return "", err
 	}
 	if err := j.repairTo(ctx, part, dmthin.MetaBlocks(size/dmthin.MetaBlockSize)); err != nil {

@@ -32,6 +32,9 @@ func (d *Driver) resize(ctx context.Context, key string, bytes uint64) error {
 	if s.Kind != metadata.Active {
 		return fmt.Errorf("%w: it is %s and not active", ErrInvalid, s.Kind)
 	}
+	if err := notLost(s); err != nil {
+		return err
+	}
 	size := d.pool.RoundUp(bytes)
 	if size < s.Size {
 		return fmt.Errorf("%w: it has %d bytes and would shrink to %d", ErrInvalid, s.Size, size)

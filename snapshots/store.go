@@ -13,6 +13,8 @@ import (
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
+	"github.com/veneerdm/veneer/snapshots/disk"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 	"github.com/veneerdm/veneer/thinpool"
 )
 
@@ -29,7 +31,7 @@ type PoolOptions struct {
 	DataSize     uint64 // bytes, 100 GiB for files
 	MetadataSize uint64 // bytes, by the size of the data
 	BlockSize    uint64 // bytes, 64 KiB
-	Filesystem   string // of base snapshots: ext4 or xfs; ext4
+	Filesystem   string // of base snapshots, a name of package filesystem; its default
 	MkfsOptions  []string
 	BaseSize     uint64 // bytes, 10 GiB
 	// QueueWhenFull makes writes to a full pool wait for it to grow, up to the
@@ -48,22 +50,20 @@ const (
 	defaultThins     = 10000 // that metadata is sized for
 )
 
-// Sizes below which a filesystem has no room for itself.
-const (
-	MinDataSize = 16 << 20
-	MinBaseSize = 4 << 20
-)
+// MinDataSize is the size of a pool in bytes below which nothing fits into it.
+const MinDataSize = 16 << 20
 
 func (o PoolOptions) record(root string) (metadata.Pool, error) {
 	p := metadata.Pool{
 		Name: or(o.Name, "veneer"), State: metadata.Creating, Backing: or(o.Backing, metadata.BackingLoop),
 		Data: o.Data, Metadata: o.Metadata, VolumeGroup: o.VolumeGroup, ExistingPool: o.ExistingPool,
 		BlockSize: or(o.BlockSize, DefaultBlockSize), ErrorWhenFull: !o.QueueWhenFull, ExposeDeletedData: o.ExposeDeletedData,
-		Filesystem: or(o.Filesystem, "ext4"), MkfsOptions: o.MkfsOptions, BaseSize: or(o.BaseSize, DefaultBaseSize),
+		Filesystem: or(o.Filesystem, filesystem.Default), MkfsOptions: o.MkfsOptions, BaseSize: or(o.BaseSize, DefaultBaseSize),
 		Created: time.Now().UTC(),
 	}
-	if p.Filesystem != "ext4" && p.Filesystem != "xfs" {
-		return p, fmt.Errorf("%w: filesystem %q; ext4 and xfs are possible", ErrInvalid, p.Filesystem)
+	kind, err := filesystem.ByName(p.Filesystem)
+	if err != nil {
+		return p, err
 	}
 	blockSize, err := devmapper.SectorsFromBytes(p.BlockSize)
 	if err == nil {
@@ -78,7 +78,7 @@ func (o PoolOptions) record(root string) (metadata.Pool, error) {
 	}{
 		{"metadata", o.MetadataSize, thinpool.MinMetadata, thinpool.MaxMetadata},
 		{"data", o.DataSize, MinDataSize, math.MaxInt64},
-		{"base snapshot", o.BaseSize, MinBaseSize, math.MaxInt64},
+		{"base snapshot", p.BaseSize, kind.LeastSize(), math.MaxInt64},
 	} {
 		if size.is != 0 && (size.is < size.least || size.is > size.most) {
 			return p, fmt.Errorf("%w: a %s size of %d bytes; from %d to %d are possible", ErrInvalid, size.what, size.is, size.least, size.most)
@@ -134,7 +134,7 @@ func CreatePool(ctx context.Context, c Config, o PoolOptions) (*Driver, error) {
 		return nil, errors.Join(err, d.release())
 	}
 	_, missing := os.Lstat(c.catalogPath())
-	if d.catalog, err = metadata.Open(c.catalogPath(), c.Catalog); err != nil {
+	if d.catalog, err = c.openCatalog(c.catalogPath(), metadata.Options{}); err != nil {
 		err = errors.Join(class.Ensure(err), d.release())
 		undo()
 		return nil, err
@@ -191,7 +191,7 @@ func (d *Driver) createPool(ctx context.Context, record metadata.Pool, o PoolOpt
 		return err
 	}
 	if d.disks == nil || d.config.Disks == nil {
-		d.disks = disksFor(record)
+		d.disks = disk.ForBacking(record.Backing)
 	}
 	if err := d.refuseTakenName(record.Name); err != nil {
 		return err
@@ -255,7 +255,7 @@ func (d *Driver) refuseTakenDisks(ctx context.Context, p metadata.Pool) error {
 	if err := d.disks.Vacant(ctx, p); err != nil || p.ExistingPool == "" {
 		return err
 	}
-	data, meta, err := existingPool(ctx, p.ExistingPool)
+	data, meta, err := disk.ExistingPool(ctx, p.ExistingPool)
 	if err == nil {
 		_, err = d.vacantPool(p, data, meta.Path)
 	}
@@ -329,7 +329,7 @@ func (d *Driver) requireTarget() error {
 func (d *Driver) dismantle(ctx context.Context, p metadata.Pool) error {
 	disks := d.disks
 	if disks == nil {
-		disks = disksFor(p)
+		disks = disk.ForBacking(p.Backing)
 	}
 	devices := thinpool.DevicesOf(d.dm, p.Name)
 	thins, err := devices.ActiveThins()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 )
 
 // templateName tells templates apart by all that goes into one.
@@ -67,13 +68,13 @@ func (d *Driver) format(ctx context.Context, t metadata.Template) error {
 	if err != nil {
 		return err
 	}
-	err = d.host.Format(ctx, Format{
+	err = d.host.Format(ctx, filesystem.Format{
 		Filesystem: t.Filesystem, Device: live.Path(), Options: d.record.MkfsOptions,
 		// What a fresh block of a pool that zeroes shows is zeros.
 		Zeroed: !d.record.ExposeDeletedData,
 	})
 	if err == nil {
-		_, err = d.host.Settle(ctx, Mount{Type: t.Filesystem, Source: live.Path()})
+		_, err = d.host.Settle(ctx, live.Path())
 	}
 	return errors.Join(err, d.pool.DeactivateThin(t.Thin))
 }

@@ -26,10 +26,11 @@ type Info struct {
 	Parent     string            // key of the committed snapshot below, "" for none
 	Kind       Kind              // active, committed or view
 	Size       uint64            // size of the block device in bytes
-	Filesystem string            // "ext4" or "xfs"
+	Filesystem string            // a name of package filesystem
 	ThinID     dmthin.ThinID     // thin device that holds the content; a view names its parent's
 	Device     string            // path of the block device, whether it is active or not
 	Labels     map[string]string // the caller's own words, kept and never interpreted
+	Lost       bool              // the pool has lost the content: remove it, or make it again
 	Created    time.Time
 	Updated    time.Time
 }
@@ -41,14 +42,6 @@ type Usage struct {
 	Added uint64
 	// Mapped is the bytes in all blocks the snapshot can reach, shared or not.
 	Mapped uint64
-}
-
-// Mount is how to mount a snapshot. It is plain on purpose: virtual machine
-// monitors pass Source to a guest as a disk.
-type Mount struct {
-	Type    string   // filesystem type for mount(2)
-	Source  string   // path of the block device
-	Options []string // mount options, such as "ro", "nouuid" and "errors=remount-ro"
 }
 
 // Option changes how Prepare, View, Commit and Clone make a snapshot.

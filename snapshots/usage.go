@@ -44,6 +44,9 @@ func (d *Driver) measured(keys []string, f func([]metadata.Snapshot) error) erro
 			if err != nil {
 				return failed("measure", key, err)
 			}
+			if err := notLost(s); err != nil {
+				return failed("measure", key, err)
+			}
 			records[i], thins[i] = s, s.Thin
 		}
 		err := f(records)
@@ -94,7 +97,7 @@ func (d *Driver) usageOf(ctx context.Context, s metadata.Snapshot) (Usage, error
 func (d *Driver) below(s metadata.Snapshot) (dmthin.ThinID, bool, error) {
 	if s.Parent != "" {
 		p, err := d.catalog.Get(s.Parent)
-		return p.Thin, true, err
+		return p.Thin, !p.Lost, err
 	}
 	t, err := d.catalog.Template(s.Template)
 	if errors.Is(err, metadata.ErrNotFound) {
@@ -112,7 +115,7 @@ func (d *Driver) Freed(ctx context.Context, keys ...string) (uint64, error) {
 	}
 	defer end()
 	var freed dmthin.DataBlocks
-	err := d.measured(keys, func(records []metadata.Snapshot) error {
+	err = d.measured(keys, func(records []metadata.Snapshot) error {
 		var ids []dmthin.ThinID
 		for _, s := range records {
 			if s.OwnsThin() {

@@ -17,6 +17,7 @@ import (
 	"github.com/veneerdm/veneer/bench/tool"
 	"github.com/veneerdm/veneer/internal/ioctl"
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 )
 
 // base is a fresh filesystem that a store keeps its folders in.
@@ -37,7 +38,7 @@ func newBase(ctx context.Context, d bench.Disk, dir, kind string) (*base, error)
 	if kind == "btrfs" {
 		_, err = tool.MkfsBtrfs.Run(ctx, "", "-q", "-f", "-K", device)
 	} else {
-		err = snapshots.Machine().Format(ctx, snapshots.Format{Filesystem: kind, Device: device, Zeroed: true})
+		err = filesystem.Make(ctx, filesystem.Format{Filesystem: kind, Device: device, Zeroed: true})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("make the %s filesystem below the store: %w", kind, err)
@@ -101,7 +102,7 @@ func (b *base) close(inside ...string) error {
 		_ = os.Remove(dir)
 	}
 	if b.mounted {
-		if err := snapshots.Unmount(b.dir); err != nil {
+		if err := filesystem.Unmount(b.dir); err != nil {
 			return errors.Join(append(errs, err)...)
 		}
 		b.mounted = false

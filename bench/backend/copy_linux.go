@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/veneerdm/veneer/bench"
-	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 )
 
 // Copy copies the whole image for each container, on ext4: what Docker's vfs driver
@@ -53,8 +53,8 @@ func (Reflink) Open(ctx context.Context, d bench.Disk, dir string) (bench.Store,
 	return &folders{base: b, data: shareExtents}, err
 }
 
-func formats(filesystem string) error {
-	if missing := snapshots.MissingTools(filesystem); len(missing) > 0 {
+func formats(kind string) error {
+	if missing := filesystem.MissingTools(kind); len(missing) > 0 {
 		return fmt.Errorf("%w: install %s", bench.ErrNotReady, strings.Join(missing, " and "))
 	}
 	return nil

@@ -6,15 +6,22 @@ import (
 	"strings"
 
 	"github.com/veneerdm/veneer/bench"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 )
 
 // All are the backends, in the order in which they are shown.
 func All() []bench.Backend {
-	return []bench.Backend{
-		Thin{}, Thin{Filesystem: "xfs"}, Thin{BlockSize: 128 << 10}, Thin{BlockSize: 256 << 10}, Thin{BlockSize: 512 << 10}, Thin{BlockSize: 1 << 20},
+	thin := []bench.Backend{Thin{}}
+	for _, name := range filesystem.Names() {
+		if name != filesystem.Default {
+			thin = append(thin, Thin{Filesystem: name})
+		}
+	}
+	return append(thin,
+		Thin{BlockSize: 128 << 10}, Thin{BlockSize: 256 << 10}, Thin{BlockSize: 512 << 10}, Thin{BlockSize: 1 << 20},
 		Overlay{}, Overlay{Variant: Metacopy}, Overlay{Variant: RedirectDir}, Overlay{Variant: Volatile},
 		Btrfs{}, Reflink{}, Copy{}, ZFS{}, FuseOverlay{}, Aufs{},
-	}
+	)
 }
 
 // Usual are the names of those that are measured when none are named.

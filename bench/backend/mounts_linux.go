@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 )
 
 // mounts is what a store has mounted, each in a folder of the store's by its name. It
@@ -47,7 +48,7 @@ func (s *mounts) all() map[string]string {
 
 func (s *mounts) unmount(name string) error {
 	dir := s.all()[name]
-	if err := snapshots.Unmount(dir); err != nil {
+	if err := filesystem.Unmount(dir); err != nil {
 		return err
 	}
 	s.mu.Lock()

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/veneerdm/veneer/bench"
-	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 )
 
 // The variants of overlayfs: mount options that change what is copied. The plain one
@@ -50,7 +50,7 @@ func (o Overlay) About() bench.About {
 
 // Ready looks for overlayfs and mkfs.ext4.
 func (o Overlay) Ready() error {
-	if missing := snapshots.MissingTools("ext4"); len(missing) > 0 {
+	if missing := filesystem.MissingTools("ext4"); len(missing) > 0 {
 		return fmt.Errorf("%w: install %s", bench.ErrNotReady, strings.Join(missing, " and "))
 	}
 	if !known("overlay") {
@@ -136,7 +136,7 @@ func (s *layered) fillAbove(own string, below chain, fill func(dir string) error
 		return err
 	}
 	err = fill(merged)
-	return errors.Join(err, syncFS(merged), snapshots.Unmount(merged), os.Remove(merged), os.RemoveAll(work))
+	return errors.Join(err, syncFS(merged), filesystem.Unmount(merged), os.Remove(merged), os.RemoveAll(work))
 }
 
 func (s *layered) options(lower chain, upper, work string) string {
@@ -191,7 +191,7 @@ func (s *layered) Unmount(_ context.Context, container string) error {
 	s.mu.Lock()
 	merged := s.merged[container]
 	s.mu.Unlock()
-	if err := snapshots.Unmount(merged); err != nil {
+	if err := filesystem.Unmount(merged); err != nil {
 		return err
 	}
 	s.mu.Lock()

@@ -13,19 +13,20 @@ import (
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 	"github.com/veneerdm/veneer/thinpool"
 )
 
 // Thin is Veneer: a container is a thin snapshot of its layer's thin device, and a
 // first write copies one data block of the pool.
 type Thin struct {
-	Filesystem string // ext4 (the default) or xfs
+	Filesystem string // a name of package filesystem, or "" for its default
 	BlockSize  uint64 // bytes, 64 KiB
 }
 
 func (t Thin) filesystem() string {
 	if t.Filesystem == "" {
-		return "ext4"
+		return filesystem.Default
 	}
 	return t.Filesystem
 }
@@ -40,7 +41,7 @@ func (t Thin) blockSize() uint64 {
 // About describes the backend.
 func (t Thin) About() bench.About {
 	name := "thin"
-	if t.filesystem() != "ext4" {
+	if t.filesystem() != filesystem.Default {
 		name += "-" + t.filesystem()
 	}
 	if t.blockSize() != snapshots.DefaultBlockSize {
@@ -55,7 +56,7 @@ func (t Thin) About() bench.About {
 
 // Ready looks for root, dm-thin and mkfs.
 func (t Thin) Ready() error {
-	if missing := snapshots.MissingTools(t.filesystem()); len(missing) > 0 {
+	if missing := filesystem.MissingTools(t.filesystem()); len(missing) > 0 {
 		return fmt.Errorf("%w: install %s", bench.ErrNotReady, strings.Join(missing, " and "))
 	}
 	dm, err := devmapper.Open()
@@ -91,10 +92,10 @@ func (t Thin) Open(ctx context.Context, d bench.Disk, dir string) (bench.Store, 
 		return nil, err
 	}
 	s := &thinStore{mounts: mounts{dir: dir}, catalog: base{dir: filepath.Join(dir, "catalog")}}
-	if err := snapshots.Machine().Format(ctx, snapshots.Format{Filesystem: "ext4", Device: catalog, Zeroed: true}); err != nil {
+	if err := filesystem.Make(ctx, filesystem.Format{Filesystem: filesystem.Default, Device: catalog, Zeroed: true}); err != nil {
 		return s, err
 	}
-	if err := s.catalog.mount("ext4", catalog); err != nil {
+	if err := s.catalog.mount(filesystem.Default, catalog); err != nil {
 		return s, err
 	}
 	run := filepath.Base(filepath.Dir(filepath.Dir(dir)))

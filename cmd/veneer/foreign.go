@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 )
 
 // fate is what became of one key of another driver's configuration.
@@ -35,8 +37,8 @@ func dropped(why string) setting {
 }
 
 func fsType(c *config, v string) (string, error) {
-	if v != "ext4" && v != "xfs" {
-		return fmt.Sprintf("dropped: %s is not possible here, ext4 and xfs are", v), nil
+	if _, err := filesystem.ByName(v); err != nil {
+		return fmt.Sprintf("dropped: %s is not possible here, %s are", v, strings.Join(filesystem.Names(), " and ")), nil
 	}
 	c.Pool.Filesystem = v
 	return "pool.filesystem", nil

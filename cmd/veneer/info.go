@@ -14,6 +14,7 @@ import (
 	"github.com/veneerdm/veneer/images"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 )
 
 // infoReport is the store for programs.
@@ -184,7 +185,7 @@ func (a *app) machineTroubles() (n int) {
 	if _, err := os.Stat("/dev/loop-control"); err != nil {
 		say("there are no loop devices; \"modprobe loop\" brings them")
 	}
-	for _, tool := range snapshots.MissingTools(firstOf(a.config.Pool.Filesystem, "ext4")) {
+	for _, tool := range filesystem.MissingTools(firstOf(a.config.Pool.Filesystem, filesystem.Default)) {
 		say("%s is not there; install it", tool)
 	}
 	return n

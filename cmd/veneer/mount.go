@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 )
 
 func (a *app) containerMount() *cobra.Command {
@@ -56,7 +57,7 @@ func (a *app) containerUnmount() *cobra.Command {
 					return fmt.Errorf("%w: container %s is not mounted", snapshots.ErrNotFound, given[0])
 				}
 				for _, p := range points {
-					if err := snapshots.Unmount(p); err != nil {
+					if err := filesystem.Unmount(p); err != nil {
 						return err
 					}
 				}

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 	"github.com/veneerdm/veneer/thinpool"
 )
 
@@ -38,7 +40,7 @@ Everything can be set in the [pool] part of the configuration file as well.`,
 	f.Var(&p.Size, "size", "size of the data (default 100G)")
 	f.Var(&p.MetadataSize, "metadata-size", "size of the metadata (default by the data's)")
 	f.Var(&p.BlockSize, "block-size", "size of a data block, 64KiB to 1GiB (default 64KiB)")
-	f.StringVar(&p.Filesystem, "filesystem", "", "of new base snapshots: ext4 or xfs (default ext4)")
+	f.StringVar(&p.Filesystem, "filesystem", "", "of new base snapshots: "+strings.Join(filesystem.Names(), " or ")+" (default "+filesystem.Default+")")
 	f.StringArrayVar(&p.MkfsOptions, "mkfs-option", nil, "a word for the mkfs command; may be repeated")
 	f.Var(&p.BaseSize, "base-size", "size of a new base snapshot (default 10G)")
 	f.StringVar(&p.WhenFull, "when-full", "", "error: writes to a full pool fail; queue: they wait (default error)")

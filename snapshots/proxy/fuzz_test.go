@@ -23,7 +23,6 @@ func FuzzSnapshotter(f *testing.F) {
 		m := snapstest.NewFake(t)
 		ctx := t.Context()
 		config := m.Config()
-		config.Catalog.NoSync = true // nobody cuts the power here
 		d, err := snapshots.CreatePool(ctx, config, m.Options())
 		require.NoError(t, err)
 		s := proxy.New(d)

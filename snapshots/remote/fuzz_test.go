@@ -29,7 +29,6 @@ func FuzzRequests(f *testing.F) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		config := m.Config()
-		config.Catalog.NoSync = true // nobody cuts the power here
 		d, err := snapshots.CreatePool(ctx, config, m.Options())
 		require.NoError(t, err)
 		_, err = d.Prepare(ctx, "work", "")

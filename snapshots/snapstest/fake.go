@@ -22,6 +22,7 @@ import (
 	"github.com/veneerdm/veneer/metadata/dmthin"
 	"github.com/veneerdm/veneer/metadata/dmthin/dmthintest"
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 	"github.com/veneerdm/veneer/thinpool"
 )
 
@@ -234,15 +235,29 @@ func (f *fakeHost) writeSize(device string) error {
 	})
 }
 
-func (f *fakeHost) Format(_ context.Context, o snapshots.Format) error { return f.writeSize(o.Device) }
+func (f *fakeHost) Format(_ context.Context, o filesystem.Format) error { return f.writeSize(o.Device) }
 
 func (f *fakeHost) Grow(_ context.Context, m snapshots.Mount) error { return f.writeSize(m.Source) }
 
-func (f *fakeHost) Settle(_ context.Context, m snapshots.Mount) (bool, error) {
-	return true, f.with(m.Source, func(*dmtest.Disk) error { return nil })
+func (f *fakeHost) Settle(_ context.Context, device string) (s filesystem.State, err error) {
+	return s, f.with(device, func(*dmtest.Disk) error { return nil })
 }
 
-func (f *fakeHost) Recover(context.Context, snapshots.Mount) error { return nil }
+func (f *fakeHost) Replay(context.Context, snapshots.Mount) error { return nil }
+
+func (f *fakeHost) Identify(device string) (sb filesystem.Superblock, err error) {
+	err = f.with(device, func(d *dmtest.Disk) error {
+		var head [16]byte
+		if _, err := d.ReadAt(head[:], 0); err != nil {
+			return err
+		}
+		if binary.LittleEndian.Uint64(head[:]) == fakeMagic {
+			sb.Kind, sb.Size = "ext4", binary.LittleEndian.Uint64(head[8:])
+		}
+		return nil
+	})
+	return sb, err
+}
 
 func (f *fakeHost) Discard(_ context.Context, device string) error {
 	return f.with(device, (*dmtest.Disk).Discard)

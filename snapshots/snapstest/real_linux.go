@@ -14,6 +14,7 @@ import (
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/loopback"
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 )
 
 // Real is the machine that the test runs on, with a store in a scratch folder.
@@ -47,8 +48,8 @@ func (r *Real) Config() snapshots.Config { return snapshots.Config{Root: r.dir, 
 // Options are for a small pool on loop files.
 func (r *Real) Options() snapshots.PoolOptions {
 	base := uint64(64 << 20)
-	if r.filesystem == "xfs" {
-		base = 320 << 20 // xfs makes nothing smaller than 300 MiB
+	if k, err := filesystem.ByName(r.filesystem); err == nil {
+		base = max(base, k.LeastSize())
 	}
 	return snapshots.PoolOptions{Name: filepath.Base(r.dir), DataSize: 2 << 30, MetadataSize: 16 << 20, BaseSize: base, Filesystem: r.filesystem}
 }
@@ -117,7 +118,7 @@ func (r *Real) PoolFiles() (meta, data string) {
 	return base + ".metadata", base + ".data"
 }
 
-type realVolume struct{ tree *snapshots.Tree }
+type realVolume struct{ tree *filesystem.Tree }
 
 // Mount mounts where nobody sees it.
 func (r *Real) Mount(t testing.TB, m snapshots.Mount) Volume {

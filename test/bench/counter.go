@@ -33,7 +33,7 @@ func (c *counter) Control(command uint8, buf []byte) error {
 	return c.Transport.Control(command, buf)
 }
 
-// transaction is for metadata.Options.BeforeCommit.
+// transaction counts the changes of a catalog.
 func (c *counter) transaction(string) error {
 	c.transactions.Add(1)
 	return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/veneerdm/veneer/images"
 	"github.com/veneerdm/veneer/loopback"
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 )
 
 const imageName = "nginx:demo"
@@ -143,7 +144,7 @@ func (p *plain) untar(ctx context.Context, layers []string) error {
 func (p *plain) unmount(ctx context.Context) error {
 	var errs []error
 	if p.mounted {
-		errs = append(errs, snapshots.Unmount(p.dir))
+		errs = append(errs, filesystem.Unmount(p.dir))
 	}
 	if p.loop != nil {
 		errs = append(errs, p.loop.Detach(ctx), os.Remove(p.file))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
+	"github.com/veneerdm/veneer/metadata/metadatatest"
 	"github.com/veneerdm/veneer/snapshots"
 )
 
@@ -34,7 +35,9 @@ func (b *bench) newStore(ctx context.Context, name string) (s *store, err error)
 	s = &store{b: b, pool: "bench-" + name}
 	s.config = snapshots.Config{
 		Root: filepath.Join(b.dir, name), DM: b.dm, Admit: snapshots.DefaultAdmission,
-		Catalog: metadata.Options{BeforeCommit: b.counter.transaction},
+		OpenCatalog: func(path string, o metadata.Options) (snapshots.Catalog, error) {
+			return metadatatest.Open(path, o, b.counter.transaction)
+		},
 	}
 	s.driver, err = snapshots.CreatePool(ctx, s.config, snapshots.PoolOptions{Name: s.pool, DataSize: poolSize})
 	if err != nil {

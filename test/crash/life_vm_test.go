@@ -12,12 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 	"github.com/veneerdm/veneer/snapshots/snapstest"
 	"github.com/veneerdm/veneer/test/lifetest"
 )
 
 // volume is a snapshot mounted where nobody sees it.
-type volume struct{ tree *snapshots.Tree }
+type volume struct{ tree *filesystem.Tree }
 
 func mountPrivately(m snapshots.Mount) (snapstest.Volume, error) {
 	tree, err := m.Open()

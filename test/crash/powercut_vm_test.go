@@ -15,7 +15,6 @@ import (
 
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/loopback"
-	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/test/resulttest"
 )
@@ -38,7 +37,7 @@ var baseSizes = map[string]uint64{"ext4": 64 << 20, "xfs": 320 << 20}
 // A trial is what is recorded, and how much of it is played.
 type trial struct {
 	filesystem string
-	sabotage   func(*metadata.Options) // of a driver that breaks the protocol; nil for none
+	sabotage   func(*snapshots.Config) // of a driver that breaks the protocol; nil for none
 	points     int                     // of the recorded moments, 0 for all
 	rounds     int                     // random operations after the fixed ones
 	enough     int                     // violations after which it is over; 0 for never
@@ -78,7 +77,7 @@ func (r *rig) record(log loopback.Device, steps []step, what trial) {
 	r.mount(logged.Path())
 	config := r.config()
 	if what.sabotage != nil {
-		what.sabotage(&config.Catalog)
+		what.sabotage(&config)
 	}
 	mark("begin")
 	d, err := snapshots.CreatePool(ctx, config, what.pool())

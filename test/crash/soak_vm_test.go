@@ -20,6 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/veneerdm/veneer/devmapper"
+	"github.com/veneerdm/veneer/metadata"
+	"github.com/veneerdm/veneer/metadata/metadatatest"
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/test/lifetest"
 	"github.com/veneerdm/veneer/test/resulttest"
@@ -73,11 +75,13 @@ type day struct {
 
 func (y *day) config(dm *devmapper.Client) snapshots.Config {
 	c := snapshots.Config{Root: y.root, DM: dm, Admit: snapshots.DefaultAdmission}
-	c.Catalog.BeforeCommit = func(string) error {
-		if y.faults.strike(80) {
-			return syscall.ENOSPC
-		}
-		return nil
+	c.OpenCatalog = func(path string, o metadata.Options) (snapshots.Catalog, error) {
+		return metadatatest.Open(path, o, func(string) error {
+			if y.faults.strike(80) {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
 	}
 	return c
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/veneerdm/veneer/images"
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 )
 
 // capability is the extended attribute of a program that may bind low ports
@@ -209,7 +210,7 @@ func TestAFolderOfALowerLayerCanBeRenamed(t *testing.T) {
 }
 
 // added is what a mounted container has of its own, once all of it has reached the pool.
-func (s *store) added(t *testing.T, key string, tree *snapshots.Tree) int64 {
+func (s *store) added(t *testing.T, key string, tree *filesystem.Tree) int64 {
 	t.Helper()
 	require.NoError(t, unix.Syncfs(tree.FD()))
 	usage, err := s.Usage(t.Context(), key)
@@ -226,9 +227,9 @@ func stack(t *testing.T, m snapshots.Mount) (merged string) {
 		require.NoError(t, os.Mkdir(sub(name), 0o755))
 	}
 	require.NoError(t, m.At(sub("lower")))
-	t.Cleanup(func() { assert.NoError(t, snapshots.Unmount(sub("lower"))) })
+	t.Cleanup(func() { assert.NoError(t, filesystem.Unmount(sub("lower"))) })
 	options := "redirect_dir=off,lowerdir=" + sub("lower") + ",upperdir=" + sub("upper") + ",workdir=" + sub("work")
 	require.NoError(t, unix.Mount("overlay", sub("merged"), "overlay", 0, options))
-	t.Cleanup(func() { assert.NoError(t, snapshots.Unmount(sub("merged"))) })
+	t.Cleanup(func() { assert.NoError(t, filesystem.Unmount(sub("merged"))) })
 	return sub("merged")
 }

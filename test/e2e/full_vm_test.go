@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/veneerdm/veneer/loopback"
-	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 )
 
 // onSmallDisk puts a program's store on a filesystem of its own, of so many bytes.
@@ -29,7 +29,7 @@ func (p *program) onSmallDisk(t *testing.T, size int64) {
 	require.NoError(t, err, "%s", out)
 	require.NoError(t, os.Mkdir(dir, 0o755))
 	require.NoError(t, unix.Mount(d.Path, dir, "ext4", 0, ""))
-	t.Cleanup(func() { assert.NoError(t, snapshots.Unmount(dir)) })
+	t.Cleanup(func() { assert.NoError(t, filesystem.Unmount(dir)) })
 	p.root = filepath.Join(dir, "store")
 }
 

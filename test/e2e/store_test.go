@@ -14,6 +14,7 @@ import (
 	"github.com/veneerdm/veneer/images"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 	"github.com/veneerdm/veneer/snapshots/snapstest"
 	"github.com/veneerdm/veneer/thinpool"
 )
@@ -105,14 +106,14 @@ func (s *store) stored(t *testing.T) int64 {
 }
 
 // container makes a container of an image and mounts it where only the test sees it.
-func (s *store) container(t *testing.T, key, parent string) *snapshots.Tree {
+func (s *store) container(t *testing.T, key, parent string) *filesystem.Tree {
 	t.Helper()
 	m, err := s.Prepare(t.Context(), key, parent)
 	require.NoError(t, err)
 	return open(t, m)
 }
 
-func open(t *testing.T, m snapshots.Mount) *snapshots.Tree {
+func open(t *testing.T, m snapshots.Mount) *filesystem.Tree {
 	t.Helper()
 	tree, err := m.Open()
 	require.NoError(t, err)
@@ -141,4 +142,4 @@ func eachFilesystem(t *testing.T, test func(t *testing.T, filesystem string)) {
 }
 
 // at is a path below a mounted tree.
-func at(tree *snapshots.Tree, name string) string { return filepath.Join(tree.Path(), name) }
+func at(tree *filesystem.Tree, name string) string { return filepath.Join(tree.Path(), name) }

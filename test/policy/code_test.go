@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/veneerdm/veneer/snapshots/filesystem"
 )
 
 func functionNames(file goFile) []string {
@@ -143,8 +145,27 @@ func TestSkipsHaveAKnownReason(t *testing.T) {
 var replaced = map[string]bool{"dmsetup": true, "losetup": true, "blkid": true, "mount": true, "umount": true, "findmnt": true}
 
 func TestToolsAreNotRun(t *testing.T) {
+	for _, file := range goFiles(t) {
+		if file.isForTests() {
+			continue
+		}
+		ast.Inspect(file.ast, func(node ast.Node) bool {
+			literal, ok := node.(*ast.CompositeLit)
+			if !ok || !isProgram(literal.Type) {
+				return true
+			}
+			for _, element := range literal.Elts {
+				if pair, ok := element.(*ast.KeyValueExpr); ok {
+					element = pair.Value
+				}
+				tool, _ := text(element)
+				assert.False(t, replaced[tool], "%s: %s is run, where an ioctl or a system call would do", at(literal.Pos()), tool)
+			}
+			return true
+		})
+	}
 	eachCall(t, func(file goFile, call *ast.CallExpr, x, name string) {
-		if x != "exec" || file.isForTests() {
+		if x != "exec" && x != "command" || file.isForTests() {
 			return
 		}
 		for _, arg := range call.Args {
@@ -152,6 +173,16 @@ func TestToolsAreNotRun(t *testing.T) {
 			assert.False(t, replaced[tool], "%s: %s is run, where an ioctl or a system call would do", at(arg.Pos()), tool)
 		}
 	})
+}
+
+// isProgram tells the type command.Program.
+func isProgram(expr ast.Expr) bool {
+	selector, ok := expr.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	x, ok := selector.X.(*ast.Ident)
+	return ok && x.Name == "command" && selector.Sel.Name == "Program"
 }
 
 var emptyWords = regexp.MustCompile(`(Manager|Helper|Util|Utils)$`)
@@ -165,5 +196,36 @@ func TestNamesMeanSomething(t *testing.T) {
 			return true
 		})
 		assert.NotRegexp(t, regexp.MustCompile(`(^|/)(util|utils|common|helpers?|misc)$`), file.dir)
+	}
+}
+
+// filesystemsOfTheBench may be named where the benchmark formats disks of its own.
+var filesystemsOfTheBench = []string{
+	"bench/backend/aufs_linux.go", "bench/backend/base_linux.go", "bench/backend/copy_linux.go",
+	"bench/backend/fuseoverlay_linux.go", "bench/backend/overlay_linux.go", "bench/disk/source_linux.go",
+}
+
+// Everything that a kind of filesystem means is in one package: whoever compares names
+// has to be found when there is another kind.
+func TestFilesystemsAreNamedInOnePlace(t *testing.T) {
+	names, seen := filesystem.Names(), map[string]bool{}
+	for _, file := range goFiles(t) {
+		if file.isForTests() || file.dir == "snapshots/filesystem" {
+			continue
+		}
+		ast.Inspect(file.ast, func(node ast.Node) bool {
+			literal, ok := node.(*ast.BasicLit)
+			if !ok {
+				return true
+			}
+			if name, _ := text(literal); slices.Contains(names, name) {
+				seen[file.path] = true
+				assert.Contains(t, filesystemsOfTheBench, file.path, "%s: package filesystem knows what %s means", at(literal.Pos()), name)
+			}
+			return true
+		})
+	}
+	for _, path := range filesystemsOfTheBench {
+		assert.True(t, seen[path], "%s names no filesystem by now: take it out of the list", path)
 	}
 }

@@ -30,12 +30,12 @@ func TestSnapshotThatCannotEvenBeForgotten(t *testing.T) {
 			m := snapstest.NewFake(t)
 			c := m.Config()
 			var broken atomic.Bool
-			c.Catalog.BeforeCommit = func(method string) error {
+			c.OpenCatalog = hooked(func(method string) error {
 				if broken.Load() && method == "remove" {
 					return syscall.ENOSPC
 				}
 				return nil
-			}
+			})
 			d, err := snapshots.CreatePool(ctx, c, m.Options())
 			require.NoError(t, err)
 			defer func() { require.NoError(t, d.DestroyPool(context.Background())) }()

@@ -1,4 +1,4 @@
-package snapshots
+package filesystem
 
 import (
 	"errors"
@@ -26,6 +26,9 @@ func (t *Tree) Path() string { return "/proc/self/fd/" + strconv.Itoa(t.fd) }
 // Open mounts where nobody sees it. Kernels before 5.2 mount on a folder of root's
 // that is taken away again by Close.
 func (m Mount) Open() (*Tree, error) {
+	if err := m.possible(); err != nil {
+		return nil, err
+	}
 	fs, err := unix.Fsopen(m.Type, unix.FSOPEN_CLOEXEC)
 	if errors.Is(err, unix.ENOSYS) {
 		return m.openAtFolder()
@@ -106,6 +109,9 @@ func (m Mount) openAtFolder() (*Tree, error) {
 
 // At mounts on a folder, where everybody sees it until Unmount.
 func (m Mount) At(dir string) error {
+	if err := m.possible(); err != nil {
+		return err
+	}
 	var flags uintptr
 	var data []string
 	for _, o := range m.Options {
