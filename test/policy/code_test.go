@@ -143,8 +143,27 @@ func TestSkipsHaveAKnownReason(t *testing.T) {
 var replaced = map[string]bool{"dmsetup": true, "losetup": true, "blkid": true, "mount": true, "umount": true, "findmnt": true}
 
 func TestToolsAreNotRun(t *testing.T) {
+	for _, file := range goFiles(t) {
+		if file.isForTests() {
+			continue
+		}
+		ast.Inspect(file.ast, func(node ast.Node) bool {
+			literal, ok := node.(*ast.CompositeLit)
+			if !ok || !isProgram(literal.Type) {
+				return true
+			}
+			for _, element := range literal.Elts {
+				if pair, ok := element.(*ast.KeyValueExpr); ok {
+					element = pair.Value
+				}
+				tool, _ := text(element)
+				assert.False(t, replaced[tool], "%s: %s is run, where an ioctl or a system call would do", at(literal.Pos()), tool)
+			}
+			return true
+		})
+	}
 	eachCall(t, func(file goFile, call *ast.CallExpr, x, name string) {
-		if x != "exec" || file.isForTests() {
+		if x != "exec" && x != "command" || file.isForTests() {
 			return
 		}
 		for _, arg := range call.Args {
@@ -152,6 +171,16 @@ func TestToolsAreNotRun(t *testing.T) {
 			assert.False(t, replaced[tool], "%s: %s is run, where an ioctl or a system call would do", at(arg.Pos()), tool)
 		}
 	})
+}
+
+// isProgram tells the type command.Program.
+func isProgram(expr ast.Expr) bool {
+	selector, ok := expr.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	x, ok := selector.X.(*ast.Ident)
+	return ok && x.Name == "command" && selector.Sel.Name == "Program"
 }
 
 var emptyWords = regexp.MustCompile(`(Manager|Helper|Util|Utils)$`)
