@@ -10,6 +10,7 @@ import (
 
 	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/images/layer"
+	"github.com/veneerdm/veneer/internal/bytesize"
 	"github.com/veneerdm/veneer/snapshots"
 )
 
@@ -152,7 +153,7 @@ func tooLarge(tree Tree, err error) error {
 		return err
 	}
 	size := st.Blocks * uint64(st.Bsize)
-	return class.Wrap(fmt.Errorf("%w: its filesystem of %d MiB is too small; import the image with a larger --size", err, size>>20), ErrTooLarge)
+	return class.Wrap(fmt.Errorf("%w: its filesystem of %s is too small; import the image with a larger --size", err, bytesize.Format(size)), ErrTooLarge)
 }
 
 // prepareAnew prepares a snapshot, in place of one that a crash has left.

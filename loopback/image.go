@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/veneerdm/veneer/internal/durable"
 )
 
 // ImageUnit is what the size of an image is a multiple of, in bytes: the largest
@@ -44,7 +46,7 @@ func createImage(path string, size int64) (err error) {
 	if err := file.Sync(); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(path))
+	return durable.SyncDir(filepath.Dir(path))
 }
 
 // GrowImage makes an image size bytes long; what is added reads as zeros and
@@ -121,13 +123,4 @@ func validateSize(size int64) error {
 		return fmt.Errorf("%w: size %d is not a positive multiple of %d", ErrInvalid, size, ImageUnit)
 	}
 	return nil
-}
-
-// syncFolder brings a new name to disk.
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
 }

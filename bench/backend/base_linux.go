@@ -36,7 +36,7 @@ func newBase(ctx context.Context, d bench.Disk, dir, kind string) (*base, error)
 		return nil, err
 	}
 	if kind == "btrfs" {
-		_, err = tool.MkfsBtrfs.Run(ctx, "", "-q", "-f", "-K", device)
+		_, err = tool.MkfsBtrfs.Run(ctx, "-q", "-f", "-K", device)
 	} else {
 		err = filesystem.Make(ctx, filesystem.Format{Filesystem: kind, Device: device, Zeroed: true})
 	}

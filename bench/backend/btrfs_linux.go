@@ -26,7 +26,7 @@ func (Btrfs) About() bench.About {
 
 // Ready looks for mkfs.btrfs and the kernel's btrfs.
 func (Btrfs) Ready() error {
-	if err := tool.MkfsBtrfs.Ready(); err != nil {
+	if err := tool.MkfsBtrfs.Installed(); err != nil {
 		return fmt.Errorf("%w: %w", bench.ErrNotReady, err)
 	}
 	if !known("btrfs") {

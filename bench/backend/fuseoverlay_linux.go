@@ -19,7 +19,7 @@ func (FuseOverlay) About() bench.About {
 
 // Ready looks for the program and the kernel's FUSE.
 func (FuseOverlay) Ready() error {
-	if err := tool.FuseOverlayFS.Ready(); err != nil {
+	if err := tool.FuseOverlayFS.Installed(); err != nil {
 		return fmt.Errorf("%w: %w", bench.ErrNotReady, err)
 	}
 	if !known("fuse") {
@@ -35,7 +35,7 @@ func (FuseOverlay) Open(ctx context.Context, d bench.Disk, dir string) (bench.St
 		return nil, err
 	}
 	return newLayered(b, dir, func(merged, options string) error {
-		_, err := tool.FuseOverlayFS.Run(ctx, "", "-o", options, merged)
+		_, err := tool.FuseOverlayFS.Run(ctx, "-o", options, merged)
 		return err
 	})
 }

@@ -7,10 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/docker/go-units"
-
 	"github.com/veneerdm/veneer/bench"
 	"github.com/veneerdm/veneer/devmapper"
+	"github.com/veneerdm/veneer/internal/bytesize"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/snapshots/filesystem"
@@ -45,12 +44,12 @@ func (t Thin) About() bench.About {
 		name += "-" + t.filesystem()
 	}
 	if t.blockSize() != snapshots.DefaultBlockSize {
-		name += "-" + strings.ToLower(strings.TrimSuffix(units.CustomSize("%g%s", float64(t.blockSize()), 1024, []string{"B", "KB", "MB"}), "B"))
+		name += "-" + strings.ToLower(strings.TrimSuffix(bytesize.Size(t.blockSize()).String(), "iB"))
 	}
 	return bench.About{
 		Name: name, Kind: bench.KindBlock, Filesystem: t.filesystem(),
 		Text:    "Veneer: thin block snapshots; a first write copies one block",
-		Options: "block size " + units.BytesSize(float64(t.blockSize())) + ", new blocks zeroed",
+		Options: "block size " + bytesize.Format(t.blockSize()) + ", new blocks zeroed",
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/veneerdm/veneer/bench"
 	"github.com/veneerdm/veneer/bench/tool"
+	"github.com/veneerdm/veneer/internal/command"
 	"github.com/veneerdm/veneer/snapshots"
 )
 
@@ -21,8 +22,8 @@ func (ZFS) About() bench.About {
 
 // Ready looks for the programs and the kernel's module.
 func (ZFS) Ready() error {
-	if err := errors.Join(tool.Zpool.Ready(), tool.ZFS.Ready()); err != nil {
-		return fmt.Errorf("%w: zfs %w: install the package zfsutils-linux and its kernel module", bench.ErrNotReady, tool.ErrMissing)
+	if err := errors.Join(tool.Zpool.Installed(), tool.ZFS.Installed()); err != nil {
+		return fmt.Errorf("%w: zfs %w: install the package zfsutils-linux and its kernel module", bench.ErrNotReady, command.ErrNotInstalled)
 	}
 	if !known("zfs") {
 		return lacks("zfs")
@@ -37,7 +38,7 @@ func (ZFS) Open(ctx context.Context, d bench.Disk, dir string) (bench.Store, err
 		return nil, err
 	}
 	s := &zfsStore{pool: filepath.Base(filepath.Dir(filepath.Dir(dir))) + "-" + filepath.Base(dir), mounts: mounts{dir: dir}}
-	_, err = tool.Zpool.Run(ctx, "", "create", "-f", "-o", "cachefile=none", "-O", "mountpoint=legacy", "-O", "compression=off", "-O", "atime=off", s.pool, device)
+	_, err = tool.Zpool.Run(ctx, "create", "-f", "-o", "cachefile=none", "-O", "mountpoint=legacy", "-O", "compression=off", "-O", "atime=off", s.pool, device)
 	return s, err
 }
 
@@ -51,7 +52,7 @@ func (s *zfsStore) set(name string) string { return s.pool + "/" + name }
 func (s *zfsStore) Commit(ctx context.Context, layer, parent string, fill func(dir string) error) error {
 	var err error
 	if parent == "" {
-		_, err = tool.ZFS.Run(ctx, "", "create", s.set(layer))
+		_, err = tool.ZFS.Run(ctx, "create", s.set(layer))
 	} else {
 		err = s.Create(ctx, layer, parent)
 	}
@@ -63,18 +64,18 @@ func (s *zfsStore) Commit(ctx context.Context, layer, parent string, fill func(d
 		err = errors.Join(fill(dir), s.Unmount(ctx, layer))
 	}
 	if err == nil {
-		_, err = tool.ZFS.Run(ctx, "", "snapshot", s.set(layer)+"@layer")
+		_, err = tool.ZFS.Run(ctx, "snapshot", s.set(layer)+"@layer")
 	}
 	return err
 }
 
 func (s *zfsStore) Drop(ctx context.Context, layer string) error {
-	_, err := tool.ZFS.Run(ctx, "", "destroy", "-r", s.set(layer))
+	_, err := tool.ZFS.Run(ctx, "destroy", "-r", s.set(layer))
 	return err
 }
 
 func (s *zfsStore) Create(ctx context.Context, container, layer string) error {
-	_, err := tool.ZFS.Run(ctx, "", "clone", s.set(layer)+"@layer", s.set(container))
+	_, err := tool.ZFS.Run(ctx, "clone", s.set(layer)+"@layer", s.set(container))
 	return err
 }
 
@@ -87,17 +88,17 @@ func (s *zfsStore) Unmount(_ context.Context, container string) error {
 }
 
 func (s *zfsStore) Remove(ctx context.Context, container string) error {
-	_, err := tool.ZFS.Run(ctx, "", "destroy", s.set(container))
+	_, err := tool.ZFS.Run(ctx, "destroy", s.set(container))
 	return err
 }
 
 func (s *zfsStore) Settle(ctx context.Context) error {
-	_, err := tool.Zpool.Run(ctx, "", "sync", s.pool)
+	_, err := tool.Zpool.Run(ctx, "sync", s.pool)
 	return err
 }
 
 func (s *zfsStore) Stored(ctx context.Context) (space bench.Space, err error) {
-	out, err := tool.Zpool.Run(ctx, "", "get", "-H", "-p", "-o", "value", "allocated,size", s.pool)
+	out, err := tool.Zpool.Run(ctx, "get", "-H", "-p", "-o", "value", "allocated,size", s.pool)
 	if err != nil {
 		return space, err
 	}
@@ -109,6 +110,6 @@ func (s *zfsStore) Stored(ctx context.Context) (space bench.Space, err error) {
 
 func (s *zfsStore) Close(ctx context.Context) error {
 	err := s.mounts.close()
-	_, destroying := tool.Zpool.Run(ctx, "", "destroy", "-f", s.pool)
+	_, destroying := tool.Zpool.Run(ctx, "destroy", "-f", s.pool)
 	return errors.Join(err, destroying)
 }

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/docker/go-units"
-
 	"github.com/veneerdm/veneer/bench"
 	"github.com/veneerdm/veneer/devmapper"
 )
@@ -40,5 +38,3 @@ func addCount(total *bench.IO, device string) error {
 	}
 	return nil
 }
-
-func human(n uint64) string { return units.BytesSize(float64(n)) }

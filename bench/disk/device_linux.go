@@ -13,6 +13,7 @@ import (
 
 	"github.com/veneerdm/veneer/bench"
 	"github.com/veneerdm/veneer/devmapper"
+	"github.com/veneerdm/veneer/internal/bytesize"
 )
 
 // probed is how much of both ends of a part is written over: filesystems, partition
@@ -67,7 +68,7 @@ func (d *slice) Part(_ context.Context, name string, size uint64) (string, error
 		length = d.at.length - d.used
 	}
 	if length > d.at.length-d.used {
-		return "", fmt.Errorf("a disk of %s is %w for a part of %s", human(d.Size()), ErrTooSmall, human(size))
+		return "", fmt.Errorf("a disk of %s is %w for a part of %s", bytesize.Format(d.Size()), ErrTooSmall, bytesize.Format(size))
 	}
 	full, err := devmapper.NewName(d.name + "-" + name)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/veneerdm/veneer/bench"
 	"github.com/veneerdm/veneer/devmapper"
+	"github.com/veneerdm/veneer/internal/bytesize"
 	"github.com/veneerdm/veneer/loopback"
 )
 
@@ -66,7 +67,7 @@ var filesystems = map[int64]string{
 func (s *Source) Room(disks int, size uint64) error {
 	if s.device != "" {
 		if need := uint64(disks) * size; s.size < need {
-			return fmt.Errorf("%s is %w: it has %s, and %d disks of %s need %s; give fewer backends, or a smaller --size", s.device, ErrTooSmall, human(s.size), disks, human(size), human(need))
+			return fmt.Errorf("%s is %w: it has %s, and %d disks of %s need %s; give fewer backends, or a smaller --size", s.device, ErrTooSmall, bytesize.Format(s.size), disks, bytesize.Format(size), bytesize.Format(need))
 		}
 		return nil
 	}
@@ -75,7 +76,7 @@ func (s *Source) Room(disks int, size uint64) error {
 		return fmt.Errorf("look at the space of %s: %w", s.run.Path, err)
 	}
 	if free, need := st.Bavail*uint64(st.Bsize), uint64(disks)*size/4; free < need {
-		return fmt.Errorf("%s is %w: %s are free, and %d disks of %s want %s; name another folder with --store", filepath.Dir(s.run.Path), ErrTooSmall, human(free), disks, human(size), human(need))
+		return fmt.Errorf("%s is %w: %s are free, and %d disks of %s want %s; name another folder with --store", filepath.Dir(s.run.Path), ErrTooSmall, bytesize.Format(free), disks, bytesize.Format(size), bytesize.Format(need))
 	}
 	return nil
 }
@@ -91,7 +92,7 @@ func (s *Source) Disk(_ context.Context, name string, size uint64) (bench.Disk, 
 	defer s.mu.Unlock()
 	at, ok := s.find(size / devmapper.SectorSize)
 	if !ok {
-		return nil, fmt.Errorf("%s is %w for another %s", s.device, ErrTooSmall, human(size))
+		return nil, fmt.Errorf("%s is %w for another %s", s.device, ErrTooSmall, bytesize.Format(size))
 	}
 	s.taken = append(s.taken, at)
 	return &slice{source: s, name: s.run.Name + "-" + name, at: at}, nil
@@ -139,7 +140,7 @@ func (f *files) Part(ctx context.Context, name string, size uint64) (string, err
 		size = f.size - f.used
 	}
 	if size > f.size-f.used {
-		return "", fmt.Errorf("a disk of %s is %w for a part of %s", human(f.size), ErrTooSmall, human(size))
+		return "", fmt.Errorf("a disk of %s is %w for a part of %s", bytesize.Format(f.size), ErrTooSmall, bytesize.Format(size))
 	}
 	if err := os.MkdirAll(f.dir, 0o700); err != nil {
 		return "", err

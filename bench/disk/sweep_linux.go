@@ -56,17 +56,17 @@ func (f *Folder) unmountAll() error {
 
 // exportPools destroys the run's ZFS pools, which the kernel holds without a mount.
 func (f *Folder) exportPools(ctx context.Context) error {
-	if tool.Zpool.Ready() != nil {
+	if tool.Zpool.Installed() != nil {
 		return nil
 	}
-	out, err := tool.Zpool.Run(ctx, "", "list", "-H", "-o", "name")
+	out, err := tool.Zpool.Run(ctx, "list", "-H", "-o", "name")
 	if err != nil {
 		return nil //nolint:nilerr // no ZFS in this kernel, so no pools
 	}
 	var errs []error
 	for pool := range strings.FieldsSeq(out) {
 		if ours(pool, f.Name) {
-			_, err := tool.Zpool.Run(ctx, "", "destroy", "-f", pool)
+			_, err := tool.Zpool.Run(ctx, "destroy", "-f", pool)
 			errs = append(errs, err)
 		}
 	}

@@ -35,7 +35,7 @@ falls with the size of the database; see first-write for how.`,
 }
 
 // Ready looks for sqlite3.
-func (Database) Ready() error { return tool.SQLite.Ready() }
+func (Database) Ready() error { return tool.SQLite.Installed() }
 
 // rows of the database, each of a KiB.
 func (Database) rows(s bench.Scale) int { return bench.Pick(s, 500, 4000, 50_000) }
@@ -52,7 +52,7 @@ func (x Database) Prepare(ctx context.Context, s *bench.Site) error {
 		script := fmt.Sprintf(`PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;
 CREATE TABLE t(id INTEGER PRIMARY KEY, v BLOB);
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d) INSERT INTO t SELECT i, randomblob(1000) FROM n;`, x.rows(s.Scale))
-		if _, err := tool.SQLite.Run(ctx, script, "-batch", filepath.Join(dir, "db")); err != nil {
+		if _, err := tool.SQLite.RunWith(ctx, strings.NewReader(script), "-batch", filepath.Join(dir, "db")); err != nil {
 			return err
 		}
 		return x.pages(s.Scale).write(filepath.Join(dir, "pages"))
@@ -103,7 +103,7 @@ func (x Database) measure(ctx context.Context, s *bench.Site, again bool, run fu
 	if !s.Checking {
 		return nil
 	}
-	out, err := tool.SQLite.Run(ctx, "PRAGMA integrity_check; SELECT count(*) FROM t;", "-batch", filepath.Join(c.Dir, "db"))
+	out, err := tool.SQLite.RunWith(ctx, strings.NewReader("PRAGMA integrity_check; SELECT count(*) FROM t;"), "-batch", filepath.Join(c.Dir, "db"))
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (x Database) sqlite(journal string) func(ctx context.Context, s *bench.Site
 		for range x.transactions(s.Scale) {
 			fmt.Fprintf(&script, "UPDATE t SET v=randomblob(1000) WHERE id=%d;\n", 1+random.IntN(x.rows(s.Scale)))
 		}
-		_, err := tool.SQLite.Run(ctx, script.String(), "-batch", filepath.Join(dir, "db"))
+		_, err := tool.SQLite.RunWith(ctx, strings.NewReader(script.String()), "-batch", filepath.Join(dir, "db"))
 		return err
 	}
 }

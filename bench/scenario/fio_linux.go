@@ -33,7 +33,7 @@ two keep 16 requests in flight on a file opened with O_DIRECT.`,
 }
 
 // Ready looks for fio.
-func (Fio) Ready() error { return tool.Fio.Ready() }
+func (Fio) Ready() error { return tool.Fio.Installed() }
 
 func (Fio) content(s bench.Scale) content {
 	return content{"fio", bench.Pick[int64](s, 4*mib, 16*mib, 256*mib)}
@@ -189,7 +189,7 @@ func (j job) run(ctx context.Context, path string) (side fioOutput, err error) {
 	if j.engine != "psync" {
 		args = append(args, "--iodepth=16", "--direct=1")
 	}
-	if _, err := tool.Fio.Run(ctx, "", args...); err != nil {
+	if _, err := tool.Fio.Run(ctx, args...); err != nil {
 		return side, err
 	}
 	var out struct{ Jobs []fioOutput }

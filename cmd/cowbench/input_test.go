@@ -85,6 +85,17 @@ func TestMissingTool(t *testing.T) {
 	assert.Contains(t, complaint(t, 1, "run", "--scenarios", "database"), "sqlite3 is not installed: install the package sqlite3")
 }
 
+// A page goes into a regular file or a new one: a rename would replace anything else.
+func TestOutputReplacesRegularFilesAlone(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "link")
+	require.NoError(t, os.Symlink("elsewhere", link))
+	said := complaint(t, 1, "report", "../../docs/results/first-write-4g.json", "-o", link)
+	assert.Contains(t, said, link+" is not a regular file and is not replaced")
+	target, err := os.Readlink(link)
+	require.NoError(t, err)
+	assert.Equal(t, "elsewhere", target)
+}
+
 // Where the virtual machine's program is not beside this one, that is said, and what
 // makes it.
 func TestNoVM(t *testing.T) {

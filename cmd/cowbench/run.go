@@ -9,12 +9,13 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
 	"github.com/veneerdm/veneer/bench"
 	"github.com/veneerdm/veneer/bench/disk"
 	"github.com/veneerdm/veneer/bench/report"
+	"github.com/veneerdm/veneer/internal/bytesize"
+	"github.com/veneerdm/veneer/internal/durable"
 )
 
 // runFlags are what "cowbench run" was told.
@@ -96,14 +97,14 @@ func (o runFlags) diskSize(scale bench.Scale) (uint64, error) {
 	if o.size == "" {
 		return bench.Pick[uint64](scale, 2<<30, 4<<30, 16<<30), nil
 	}
-	n, err := units.RAMInBytes(o.size)
+	n, err := bytesize.Parse(o.size)
 	if err != nil {
-		return 0, usage("--size %q is not a size such as 4G", o.size)
+		return 0, usage("--size: %w", err)
 	}
 	if n < leastDisk {
-		return 0, usage("--size %s is too small: the filesystems need %s", o.size, units.BytesSize(leastDisk))
+		return 0, usage("--size %s is too small: the filesystems need %s", o.size, bytesize.Format(leastDisk))
 	}
-	return uint64(n), nil
+	return n, nil
 }
 
 // leastDisk has room for the largest files of the scenarios at quick scale.
@@ -223,18 +224,9 @@ func (a *app) show(o runFlags, r *bench.Result) error {
 	return err
 }
 
-// writeFile writes a file that is complete or not there.
 func writeFile(path string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".cowbench-")
-	if err != nil {
+	if err := durable.WriteFile(path, 0o644, func(f *os.File) error { return write(f) }); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
-	}
-	err = errors.Join(write(f), f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
 	}
 	return nil
 }

@@ -2,17 +2,15 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/BurntSushi/toml"
-	"github.com/docker/go-units"
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
+	"github.com/veneerdm/veneer/internal/bytesize"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 	"github.com/veneerdm/veneer/snapshots"
 )
@@ -40,57 +38,21 @@ type config struct {
 
 // poolConfig is what "veneer pool create" goes by unless told otherwise.
 type poolConfig struct {
-	Name              string   `toml:"name,omitempty"`
-	Backing           string   `toml:"backing,omitempty"`
-	Data              string   `toml:"data,omitempty"`
-	Metadata          string   `toml:"metadata,omitempty"`
-	VolumeGroup       string   `toml:"volume_group,omitempty"`
-	ExistingPool      string   `toml:"existing_pool,omitempty"`
-	Size              size     `toml:"size,omitzero"`
-	MetadataSize      size     `toml:"metadata_size,omitzero"`
-	BlockSize         size     `toml:"block_size,omitzero"`
-	Filesystem        string   `toml:"filesystem,omitempty"`
-	MkfsOptions       []string `toml:"mkfs_options,omitempty"`
-	BaseSize          size     `toml:"base_size,omitzero"`
-	WhenFull          string   `toml:"when_full,omitempty"`
-	ExposeDeletedData bool     `toml:"expose_deleted_data,omitempty"`
+	Name              string        `toml:"name,omitempty"`
+	Backing           string        `toml:"backing,omitempty"`
+	Data              string        `toml:"data,omitempty"`
+	Metadata          string        `toml:"metadata,omitempty"`
+	VolumeGroup       string        `toml:"volume_group,omitempty"`
+	ExistingPool      string        `toml:"existing_pool,omitempty"`
+	Size              bytesize.Size `toml:"size,omitzero"`
+	MetadataSize      bytesize.Size `toml:"metadata_size,omitzero"`
+	BlockSize         bytesize.Size `toml:"block_size,omitzero"`
+	Filesystem        string        `toml:"filesystem,omitempty"`
+	MkfsOptions       []string      `toml:"mkfs_options,omitempty"`
+	BaseSize          bytesize.Size `toml:"base_size,omitzero"`
+	WhenFull          string        `toml:"when_full,omitempty"`
+	ExposeDeletedData bool          `toml:"expose_deleted_data,omitempty"`
 }
-
-// size is a number of bytes, written as 64KiB, 10G or 1024. Units are binary.
-type size uint64
-
-// MarshalText writes what UnmarshalText reads.
-func (s size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-func (s *size) UnmarshalText(text []byte) error { return s.Set(string(text)) }
-
-// Set reads a size; it makes size a flag.
-func (s *size) Set(text string) error {
-	n, err := units.RAMInBytes(text)
-	if err != nil || n < 0 {
-		return fmt.Errorf("%q is not a size such as 64KiB, 10G or 1048576", text)
-	}
-	*s = size(n)
-	return nil
-}
-
-func (s size) String() string {
-	if s == 0 {
-		return ""
-	}
-	for _, unit := range []struct {
-		bytes size
-		name  string
-	}{{1 << 40, "TiB"}, {1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
-		if s%unit.bytes == 0 {
-			return fmt.Sprintf("%d%s", s/unit.bytes, unit.name)
-		}
-	}
-	return strconv.FormatUint(uint64(s), 10)
-}
-
-// Type is what the help calls it.
-func (*size) Type() string { return "size" }
 
 // configure reads the configuration file and lets flags win over it.
 func (a *app) configure(cmd *cobra.Command) error {

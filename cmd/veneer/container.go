@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/veneerdm/veneer/images"
+	"github.com/veneerdm/veneer/internal/bytesize"
 	"github.com/veneerdm/veneer/snapshots"
 )
 
@@ -71,7 +72,7 @@ func containersOf(d driver) func(context.Context, images.Record) ([]string, erro
 
 func (a *app) containerCreate() *cobra.Command {
 	var name string
-	var bytes size
+	var bytes bytesize.Size
 	c := &cobra.Command{
 		Use: "create IMAGE", Short: "Make a container of an image", Args: args(1, 1, "one image"),
 		RunE: func(c *cobra.Command, given []string) error {
@@ -163,13 +164,15 @@ func containerRows(sizes bool) listing[containerReport] {
 		header: []string{"CONTAINER", "IMAGE", "FILESYSTEM", "DISK", "IN USE", "CREATED"},
 		name:   func(r containerReport) string { return r.Name },
 		row: func(r containerReport) []string {
-			return []string{r.Name, r.Image, r.Filesystem, bytes(r.Size), fmt.Sprint(r.InUse), r.since}
+			return []string{r.Name, r.Image, r.Filesystem, bytesize.Format(r.Size), fmt.Sprint(r.InUse), r.since}
 		},
 	}
 	if sizes {
 		plain := l.row
 		l.header = append(l.header, "ADDED", "MAPPED")
-		l.row = func(r containerReport) []string { return append(plain(r), bytes(r.Added), bytes(r.Mapped)) }
+		l.row = func(r containerReport) []string {
+			return append(plain(r), bytesize.Format(r.Added), bytesize.Format(r.Mapped))
+		}
 	}
 	return l
 }
@@ -225,7 +228,7 @@ func (a *app) containerCommit() *cobra.Command {
 }
 
 func (a *app) containerClone() *cobra.Command {
-	var bytes size
+	var bytes bytesize.Size
 	c := &cobra.Command{
 		Use: "clone CONTAINER NEW", Short: "Copy a container as it is now, mounted or not", Args: args(2, 2, "a container and a name for the copy"),
 		RunE: func(c *cobra.Command, given []string) error {
@@ -255,7 +258,7 @@ func (a *app) containerResize() *cobra.Command {
 	c := &cobra.Command{
 		Use: "resize CONTAINER SIZE", Short: "Make a container's disk larger, mounted or not", Args: args(2, 2, "a container and a size"),
 		RunE: func(c *cobra.Command, given []string) error {
-			var to size
+			var to bytesize.Size
 			if err := to.Set(given[1]); err != nil {
 				return usage("%w", err)
 			}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"github.com/veneerdm/veneer/internal/bytesize"
 	"github.com/veneerdm/veneer/snapshots/filesystem"
 )
 
@@ -24,7 +25,7 @@ const (
 // setting takes a value over and says where to, or says why not.
 type setting func(c *config, value string) (became string, err error)
 
-func intoSize(name string, field func(*poolConfig) *size) setting {
+func intoSize(name string, field func(*poolConfig) *bytesize.Size) setting {
 	return func(c *config, v string) (string, error) { return "pool." + name, field(&c.Pool).Set(v) }
 }
 
@@ -94,10 +95,10 @@ func volumeGroup(c *config, v string) (string, error) {
 }
 
 var (
-	baseSize  = intoSize("base_size", func(p *poolConfig) *size { return &p.BaseSize })
-	dataSize  = intoSize("size", func(p *poolConfig) *size { return &p.Size })
-	metaSize  = intoSize("metadata_size", func(p *poolConfig) *size { return &p.MetadataSize })
-	blockSize = intoSize("block_size", func(p *poolConfig) *size { return &p.BlockSize })
+	baseSize  = intoSize("base_size", func(p *poolConfig) *bytesize.Size { return &p.BaseSize })
+	dataSize  = intoSize("size", func(p *poolConfig) *bytesize.Size { return &p.Size })
+	metaSize  = intoSize("metadata_size", func(p *poolConfig) *bytesize.Size { return &p.MetadataSize })
+	blockSize = intoSize("block_size", func(p *poolConfig) *bytesize.Size { return &p.BlockSize })
 	setUpLVM  = dropped("dropped: make the volume group with pvcreate and vgcreate, and name it in pool.volume_group")
 )
 

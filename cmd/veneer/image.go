@@ -3,13 +3,14 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/veneerdm/veneer/images"
+	"github.com/veneerdm/veneer/internal/bytesize"
+	"github.com/veneerdm/veneer/internal/durable"
 	"github.com/veneerdm/veneer/snapshots"
 )
 
@@ -48,7 +49,7 @@ func importFlags(c *cobra.Command, o *images.ImportOptions) {
 type diskSize images.ImportOptions
 
 func (d *diskSize) Set(text string) error {
-	var s size
+	var s bytesize.Size
 	err := s.Set(text)
 	d.Snapshot = append(d.Snapshot, snapshots.WithSize(uint64(s)))
 	return err
@@ -130,34 +131,12 @@ as a tar of one (oci-archive), or as docker load of old reads it (docker-archive
 			case images.FromLayout:
 				return s.SaveDir(c.Context(), output, given...)
 			case images.FromLayoutArchive, images.FromDockerArchive:
-				return writeFile(output, func(f *os.File) error { return s.SaveArchive(c.Context(), f, kind, given...) })
+				return durable.WriteFile(output, 0o600, func(f *os.File) error { return s.SaveArchive(c.Context(), f, kind, given...) })
 			}
 			return usage("--to %q; oci, oci-archive and docker-archive are possible", kind)
 		})
 	}
 	return c
-}
-
-// writeFile makes a file whole or not at all.
-func writeFile(path string, write func(*os.File) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".veneer-")
-	if err != nil {
-		return err
-	}
-	err = write(f)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closing := f.Close(); err == nil {
-		err = closing
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name()) // the first error counts
-	}
-	return err
 }
 
 var imageRows = listing[images.Record]{
@@ -188,7 +167,7 @@ var historyRows = listing[images.Step]{
 	row: func(s images.Step) []string {
 		id, size := "-", "0B"
 		if s.Layer != nil {
-			id, size = short(s.Layer.ChainID.String()), bytes(s.Size)
+			id, size = short(s.Layer.ChainID.String()), bytesize.Format(s.Size)
 		}
 		return []string{id, ago(s.Created), oneLine(s.CreatedBy, 60), size}
 	},
@@ -228,7 +207,7 @@ func (a *app) imageHistory() *cobra.Command {
 var usageRows = listing[images.Size]{
 	header: []string{"IMAGE", "UNIQUE", "SHARED", "BLOBS"},
 	row: func(s images.Size) []string {
-		return []string{images.ShortName(s.Image.Name), bytes(s.Unique), bytes(s.Shared), bytes(uint64(s.Blobs))}
+		return []string{images.ShortName(s.Image.Name), bytesize.Format(s.Unique), bytesize.Format(s.Shared), bytesize.Format(uint64(s.Blobs))}
 	},
 	name: func(s images.Size) string { return images.ShortName(s.Image.Name) },
 }
@@ -246,7 +225,7 @@ func (a *app) imageUsage() *cobra.Command {
 					return err
 				}
 				if a.format == "table" && !a.quiet {
-					fmt.Fprintf(a.stdout, "\nall layers together: %s\n", bytes(total))
+					fmt.Fprintf(a.stdout, "\nall layers together: %s\n", bytesize.Format(total))
 				}
 				return nil
 			})
@@ -286,7 +265,7 @@ func (a *app) printNode(n *images.Node, first, rest string) int {
 	for _, key := range n.Containers {
 		who = append(who, strings.TrimPrefix(key, containerPrefix))
 	}
-	line := fmt.Sprintf("%s%s %s", first, short(n.ChainID.String()), bytes(n.Added))
+	line := fmt.Sprintf("%s%s %s", first, short(n.ChainID.String()), bytesize.Format(n.Added))
 	if by := oneLine(n.CreatedBy, 48); by != "" {
 		line += "  " + by
 	}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/veneerdm/veneer/images/layer"
+	"github.com/veneerdm/veneer/internal/bytesize"
 )
 
 var words = []string{
@@ -26,7 +27,7 @@ type change struct {
 
 var changeRows = listing[change]{
 	header: []string{"CHANGE", "PATH", "SIZE"},
-	row:    func(c change) []string { return []string{c.Kind, c.Path, bytes(uint64(c.Size))} },
+	row:    func(c change) []string { return []string{c.Kind, c.Path, bytesize.Format(uint64(c.Size))} },
 	name:   func(c change) string { return c.Path },
 }
 

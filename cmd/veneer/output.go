@@ -94,8 +94,6 @@ func printTemplate[T any](a *app, values []T) error {
 	return nil
 }
 
-func bytes(n uint64) string { return units.BytesSize(float64(n)) }
-
 func ago(t time.Time) string {
 	if t.IsZero() {
 		return "-"

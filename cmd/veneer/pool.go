@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/veneerdm/veneer/internal/bytesize"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/snapshots/filesystem"
@@ -80,7 +81,7 @@ func overlay(file, flags poolConfig) poolConfig {
 			*s.to = *s.from
 		}
 	}
-	for _, s := range []struct{ to, from *size }{
+	for _, s := range []struct{ to, from *bytesize.Size }{
 		{&file.Size, &flags.Size}, {&file.MetadataSize, &flags.MetadataSize}, {&file.BlockSize, &flags.BlockSize}, {&file.BaseSize, &flags.BaseSize},
 	} {
 		if *s.from != 0 {
@@ -115,7 +116,7 @@ func summary(i snapshots.PoolInfo) string {
 		return "failed"
 	}
 	return fmt.Sprintf("%s of data in blocks of %s, %s of metadata, %s, %s on %s",
-		bytes(uint64(w.TotalData)*i.BlockSize), bytes(i.BlockSize), bytes(w.TotalMeta.Bytes()), w.Mode, i.Filesystem, i.Backing)
+		bytesize.Format(uint64(w.TotalData)*i.BlockSize), bytesize.Format(i.BlockSize), bytesize.Format(w.TotalMeta.Bytes()), w.Mode, i.Filesystem, i.Backing)
 }
 
 func (a *app) poolStatus() *cobra.Command {
@@ -174,11 +175,11 @@ func report(i snapshots.PoolInfo) poolReport {
 // lines are in the words of the block that docker info showed for devicemapper.
 func (r poolReport) lines() []pair {
 	return []pair{
-		{"Pool Name", r.Name}, {"Pool Blocksize", bytes(r.BlockSize)}, {"Base Device Size", bytes(r.BaseSize)},
+		{"Pool Name", r.Name}, {"Pool Blocksize", bytesize.Format(r.BlockSize)}, {"Base Device Size", bytesize.Format(r.BaseSize)},
 		{"Backing Filesystem", r.Filesystem}, {"Backing", r.Backing}, {"Data file", r.Data}, {"Metadata file", r.Metadata},
-		{"Data Space Used", bytes(r.DataUsed)}, {"Data Space Total", bytes(r.DataTotal)}, {"Data Space Available", bytes(r.DataTotal - r.DataUsed)},
-		{"Metadata Space Used", bytes(r.MetadataUsed)}, {"Metadata Space Total", bytes(r.MetadataTotal)},
-		{"Metadata Space Available", bytes(r.MetadataTotal - r.MetadataUsed)},
+		{"Data Space Used", bytesize.Format(r.DataUsed)}, {"Data Space Total", bytesize.Format(r.DataTotal)}, {"Data Space Available", bytesize.Format(r.DataTotal - r.DataUsed)},
+		{"Metadata Space Used", bytesize.Format(r.MetadataUsed)}, {"Metadata Space Total", bytesize.Format(r.MetadataTotal)},
+		{"Metadata Space Available", bytesize.Format(r.MetadataTotal - r.MetadataUsed)},
 		{"Pool Mode", r.Mode}, {"Needs Check", r.NeedsCheck}, {"When Full", r.WhenFull}, {"Discard", r.Discard},
 		{"Snapshots Ever Made", r.SnapshotsEver}, {"Deferred Deleted Device Count", r.Trash}, {"Unknown Devices", r.UnknownDevices},
 	}
@@ -194,7 +195,7 @@ func (a *app) printPool(ctx context.Context, d driver) error {
 }
 
 func (a *app) poolGrow() *cobra.Command {
-	var data, meta size
+	var data, meta bytesize.Size
 	c := &cobra.Command{
 		Use: "grow", Short: "Make the pool larger while it is in use", Args: args(0, 0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/veneerdm/veneer/images"
 	"github.com/veneerdm/veneer/images/progress"
+	"github.com/veneerdm/veneer/internal/bytesize"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 	"github.com/veneerdm/veneer/snapshots"
@@ -136,7 +137,7 @@ func explain(d driver) func(context.Context, error) error {
 		case !ok:
 			return fmt.Errorf("%w: %w: pool %q has failed; see \"veneer doctor\"", err, snapshots.ErrPoolState, info.Name)
 		case w.UsedData >= w.TotalData:
-			return fmt.Errorf("%w: %w: all %s of pool %q are used; grow it, or remove something", err, snapshots.ErrNoSpace, bytes(uint64(w.TotalData)*info.BlockSize), info.Name)
+			return fmt.Errorf("%w: %w: all %s of pool %q are used; grow it, or remove something", err, snapshots.ErrNoSpace, bytesize.Format(uint64(w.TotalData)*info.BlockSize), info.Name)
 		case w.Writable() != nil:
 			return fmt.Errorf("%w: %w: pool %q: %w; see \"veneer doctor\"", err, snapshots.ErrPoolState, info.Name, w.Writable())
 		case info.Backing == metadata.BackingLoop:

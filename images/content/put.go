@@ -12,6 +12,8 @@ import (
 	"os"
 
 	digest "github.com/opencontainers/go-digest"
+
+	"github.com/veneerdm/veneer/internal/durable"
 )
 
 // Fetch opens a blob's source at a byte offset. A source that cannot start there
@@ -68,10 +70,7 @@ func (s *Store) publish(f *os.File, path string) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return s.syncDir()
+	return durable.Rename(f.Name(), path)
 }
 
 // partial is a blob on its way in.

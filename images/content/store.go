@@ -185,15 +185,6 @@ func (s *Store) Clean(keep func(digest.Digest) bool) (freed int64, err error) {
 	return freed, nil
 }
 
-// syncDir makes renames durable.
-func (s *Store) syncDir() error {
-	dir, err := os.Open(s.dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
-}
-
 // copyBuffer is how much of a blob is read and hashed at a time.
 const copyBuffer = 256 << 10
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/veneerdm/veneer/images"
+	"github.com/veneerdm/veneer/internal/bytesize"
 )
 
 // redraw is how long a drawing stays at least, so that a fast operation does not
@@ -67,12 +68,12 @@ func (p *Printer) lines(width, height int) []string {
 // line shows one layer: digest, phase, bar, bytes.
 func (p *Printer) line(e images.Event, width int) string {
 	head := fmt.Sprintf("  %-12s %-11s ", short(e), e.Phase)
-	tail := fmt.Sprintf(" %9s", bytes(e.Total))
+	tail := fmt.Sprintf(" %8s", bytesize.Format(e.Total))
 	if e.Phase == images.PhaseDownloading || e.Phase == images.PhaseApplying || e.Phase == images.PhaseUploading {
-		tail = fmt.Sprintf(" %9s / %s", bytes(e.Bytes), bytes(e.Total))
+		tail = fmt.Sprintf(" %8s / %s", bytesize.Format(e.Bytes), bytesize.Format(e.Total))
 	}
 	const least, most = 10, 40
-	room := min(width-1-len(head)-len("[]")-len(" 000.0 MB / 000.0 MB"), most)
+	room := min(width-1-len(head)-len("[]")-len(" 1.234GiB / 1.234GiB"), most)
 	if room < least {
 		return cut(head+tail, width)
 	}

@@ -17,5 +17,5 @@ func Example() {
 		Image: "docker.io/library/nginx:1.27", Layers: 4, Digest: digest.FromString("layer"),
 		Phase: images.PhaseApplying, Total: 42_400_000,
 	})
-	// Output: nginx:1.27: layer 1/4 dac1d7cfa950 applying (42.4 MB)
+	// Output: nginx:1.27: layer 1/4 dac1d7cfa950 applying (40.44MiB)
 }

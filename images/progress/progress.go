@@ -9,6 +9,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/veneerdm/veneer/images"
+	"github.com/veneerdm/veneer/internal/bytesize"
 )
 
 // Mode says how progress is shown.
@@ -94,7 +95,7 @@ func finished(e images.Event) bool {
 
 func (p *Printer) plain(e images.Event) string {
 	return fmt.Sprintf("%s: layer %d/%d %s %s (%s)",
-		images.ShortName(e.Image), e.Index+1, e.Layers, short(e), e.Phase, bytes(e.Total))
+		images.ShortName(e.Image), e.Index+1, e.Layers, short(e), e.Phase, bytesize.Format(e.Total))
 }
 
 // short is as much of a digest as people tell apart.
@@ -102,17 +103,4 @@ func short(e images.Event) string {
 	const digits = 12
 	hex := e.Digest.Encoded()
 	return hex[:min(digits, len(hex))]
-}
-
-// bytes writes a size for people.
-func bytes(n int64) string {
-	const step = 1000
-	if n < step {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, units := float64(n), "kMGTPE"
-	for value /= step; value >= step-0.05 && len(units) > 1; units = units[1:] {
-		value /= step
-	}
-	return fmt.Sprintf("%.1f %cB", value, units[0])
 }

@@ -88,6 +88,7 @@ func TestNotInstalled(t *testing.T) {
 	_, err := command.Run(t.Context(), "no-such-program")
 	require.EqualError(t, err, "no-such-program is not installed")
 	require.ErrorIs(t, err, command.ErrNotInstalled)
+	require.ErrorIs(t, command.Program{Name: "no-such-program"}.Installed(), command.ErrNotInstalled)
 	_, err = command.Program{Name: "/no/such/program", Package: "some"}.Run(t.Context())
 	require.EqualError(t, err, "/no/such/program is not installed: install the package some")
 	require.ErrorIs(t, err, command.ErrNotInstalled)
@@ -111,6 +112,7 @@ func TestSbinIsSearched(t *testing.T) {
 	path, err := command.Program{Name: "mkfs.ext4"}.Path()
 	require.NoError(t, err)
 	assert.Equal(t, "mkfs.ext4", filepath.Base(path))
+	require.NoError(t, command.Program{Name: "mkfs.ext4"}.Installed())
 }
 
 func TestVersion(t *testing.T) {

@@ -55,6 +55,12 @@ func (p Program) Path() (string, error) {
 	return "", fmt.Errorf("%s %w: install the package %s", p.Name, ErrNotInstalled, p.Package)
 }
 
+// Installed is nil, or ErrNotInstalled.
+func (p Program) Installed() error {
+	_, err := p.Path()
+	return err
+}
+
 // Run runs the program to its end and gives what it printed on standard output, also
 // beside an error.
 func (p Program) Run(ctx context.Context, args ...string) (stdout string, err error) {

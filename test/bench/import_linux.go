@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 
 	digest "github.com/opencontainers/go-digest"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/veneerdm/veneer/images"
+	"github.com/veneerdm/veneer/internal/command"
 	"github.com/veneerdm/veneer/loopback"
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/snapshots/filesystem"
@@ -115,9 +115,8 @@ func (p *plain) mount(ctx context.Context) error {
 		return err
 	}
 	p.loop = &loop
-	mkfs := exec.CommandContext(ctx, "mkfs.ext4", "-q", "-F", "-E", "nodiscard,assume_storage_prezeroed=1", loop.Path)
-	if out, err := mkfs.CombinedOutput(); err != nil {
-		return fmt.Errorf("mkfs.ext4: %w: %s", err, out)
+	if _, err := command.Run(ctx, "mkfs.ext4", "-q", "-F", "-E", "nodiscard,assume_storage_prezeroed=1", loop.Path); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return err
@@ -129,8 +128,8 @@ func (p *plain) mount(ctx context.Context) error {
 
 func (p *plain) untar(ctx context.Context, layers []string) error {
 	for _, l := range layers {
-		if out, err := exec.CommandContext(ctx, "tar", "-xzf", l, "-C", p.dir).CombinedOutput(); err != nil {
-			return fmt.Errorf("tar: %w: %s", err, out)
+		if _, err := command.Run(ctx, "tar", "-xzf", l, "-C", p.dir); err != nil {
+			return err
 		}
 	}
 	dir, err := os.Open(p.dir)

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 
+	"github.com/veneerdm/veneer/internal/command"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 )
 
@@ -19,6 +19,11 @@ const (
 	mappedPerDevice = 250_000
 )
 
+var (
+	thinLs      = command.Program{Name: "thin_ls", Package: "thin-provisioning-tools"}
+	thinRestore = command.Program{Name: "thin_restore", Package: "thin-provisioning-tools"}
+)
+
 // mappings counts the usage of a pool with a million mappings, as thin_ls does.
 func (b *bench) mappings(ctx context.Context) error {
 	file, err := b.restored(ctx)
@@ -26,7 +31,8 @@ func (b *bench) mappings(ctx context.Context) error {
 		return err
 	}
 	all, err := b.interleave(ctx, 5, side{run: func() error {
-		return exec.CommandContext(ctx, "thin_ls", "--no-headers", "-o", "DEV,MAPPED_BLOCKS,EXCLUSIVE_BLOCKS,SHARED_BLOCKS", file).Run()
+		_, err := thinLs.Run(ctx, "--no-headers", "-o", "DEV,MAPPED_BLOCKS,EXCLUSIVE_BLOCKS,SHARED_BLOCKS", file)
+		return err
 	}}, side{run: func() error { return usage(ctx, file) }})
 	if err != nil {
 		return err
@@ -73,8 +79,6 @@ func (b *bench) restored(ctx context.Context) (string, error) {
 	if err := errors.Join(w.Flush(), f.Close(), os.WriteFile(file, nil, 0o600), os.Truncate(file, 32768*dmthin.MetaBlockSize)); err != nil {
 		return "", err
 	}
-	if out, err := exec.CommandContext(ctx, "thin_restore", "-i", description, "-o", file).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("thin_restore: %w: %s", err, out)
-	}
-	return file, nil
+	_, err = thinRestore.Run(ctx, "-i", description, "-o", file)
+	return file, err
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/veneerdm/veneer/internal/bytesize"
 )
 
 // largeFile came with the image, in a layer below the container's.
@@ -47,11 +49,11 @@ func (d *demo) writeLargeFile() error {
 	if err != nil {
 		return err
 	}
-	say("file: %s of %s", largeFile, size(uint64(st.Size())))
+	say("file: %s of %s", largeFile, bytesize.Format(st.Size()))
 	say("%-34s %10s %12s", "", "stored", "write+fsync")
-	say("%-34s %10s %12s", "Veneer, first write (inode, journal)", size(first), firstTook.Round(10*time.Microsecond))
-	say("%-34s %10s %12s", "Veneer, second write", size(second), secondTook.Round(10*time.Microsecond))
-	say("%-34s %10s %12s", "overlayfs: copies the whole file", size(overlayCost), overlayTook.Round(10*time.Microsecond))
+	say("%-34s %10s %12s", "Veneer, first write (inode, journal)", bytesize.Format(first), firstTook.Round(10*time.Microsecond))
+	say("%-34s %10s %12s", "Veneer, second write", bytesize.Format(second), secondTook.Round(10*time.Microsecond))
+	say("%-34s %10s %12s", "overlayfs: copies the whole file", bytesize.Format(overlayCost), overlayTook.Round(10*time.Microsecond))
 	return nil
 }
 

@@ -3,13 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"github.com/veneerdm/veneer/loopback"
+	"github.com/veneerdm/veneer/test/lvmtest"
 )
 
 const volumeGroup = "veneer-demo-vg"
@@ -27,10 +24,11 @@ func (d *demo) makeVolumeGroup() error {
 		return err
 	}
 	say("a volume group %s on %s", volumeGroup, dev.Path)
-	if err := lvm("pvcreate", "--yes", dev.Path); err != nil {
+	if _, err := lvmtest.Run(d.ctx, "pvcreate", "--yes", dev.Path); err != nil {
 		return err
 	}
-	return lvm("vgcreate", volumeGroup, dev.Path)
+	_, err = lvmtest.Run(d.ctx, "vgcreate", volumeGroup, dev.Path)
+	return err
 }
 
 func (d *demo) removeVolumeGroup() error {
@@ -38,20 +36,10 @@ func (d *demo) removeVolumeGroup() error {
 	if err != nil || len(devices) == 0 {
 		return nil //nolint:nilerr // it was never made
 	}
-	errs := []error{lvm("vgremove", "--yes", "--force", volumeGroup)}
+	_, err = lvmtest.Run(context.Background(), "vgremove", "--yes", "--force", volumeGroup)
+	errs := []error{err}
 	for _, dev := range devices {
 		errs = append(errs, dev.Detach(context.Background()))
 	}
 	return errors.Join(errs...)
-}
-
-// lvm runs one of lvm2's commands, without waiting for udev where there is none.
-func lvm(args ...string) error {
-	if _, err := os.Stat("/run/udev/control"); err != nil {
-		args = append(args, "--config", "activation{udev_sync=0 udev_rules=0 monitoring=0} devices{obtain_device_list_from_udev=0}")
-	}
-	if out, err := exec.Command("lvm", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("lvm %s: %w: %s", args[0], err, strings.Join(strings.Fields(string(out)), " "))
-	}
-	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/veneerdm/veneer/internal/bytesize"
 )
 
 func main() {
@@ -182,9 +184,9 @@ func (d *demo) removeAll() error {
 	if err != nil {
 		return err
 	}
-	say("pool: %s used before, %s now", size(before.DataUsed), size(after.DataUsed))
+	say("pool: %s used before, %s now", bytesize.Format(before.DataUsed), bytesize.Format(after.DataUsed))
 	if d.backing == "loop" {
-		say("its data file on the host's filesystem: %s before, %s now", size(stored), size(d.stored()))
+		say("its data file on the host's filesystem: %s before, %s now", bytesize.Format(stored), bytesize.Format(d.stored()))
 	}
 	return nil
 }

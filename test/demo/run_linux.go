@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-
-	"github.com/docker/go-units"
 )
 
 func (d *demo) command(args ...string) *exec.Cmd {
@@ -61,9 +59,6 @@ func (d *demo) stored() uint64 {
 	}
 	return uint64(st.Blocks) * 512
 }
-
-// size prints bytes for people.
-func size(n uint64) string { return units.BytesSize(float64(n)) }
 
 func (d *demo) mount(container string) (dir string, unmount func(), err error) {
 	dir = filepath.Join(d.dir, "mnt-"+container)

@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -13,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/veneerdm/veneer/internal/command"
 	"github.com/veneerdm/veneer/loopback"
 	"github.com/veneerdm/veneer/snapshots/filesystem"
 )
@@ -25,8 +25,8 @@ func (p *program) onSmallDisk(t *testing.T, size int64) {
 	d, err := loopback.Attach(t.Context(), image, loopback.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, d.Detach(t.Context())) })
-	out, err := exec.Command("mkfs.ext4", "-q", "-F", "-m", "0", d.Path).CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	_, err = command.Run(t.Context(), "mkfs.ext4", "-q", "-F", "-m", "0", d.Path)
+	require.NoError(t, err)
 	require.NoError(t, os.Mkdir(dir, 0o755))
 	require.NoError(t, unix.Mount(d.Path, dir, "ext4", 0, ""))
 	t.Cleanup(func() { assert.NoError(t, filesystem.Unmount(dir)) })

@@ -1,8 +1,8 @@
 package e2e_test
 
 import (
+	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -11,7 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/veneerdm/veneer/devmapper"
+	"github.com/veneerdm/veneer/internal/command"
 	"github.com/veneerdm/veneer/loopback"
+	"github.com/veneerdm/veneer/test/lvmtest"
 )
 
 // Who is not root is told so, whatever the command.
@@ -89,8 +91,8 @@ func TestWhatIsSomebodyElsesIsRefused(t *testing.T) {
 		require.NoError(t, err)
 		t.Cleanup(func() { assert.NoError(t, d.Detach(t.Context())) })
 		if len(make) > 0 {
-			out, err := exec.Command(make[0], append(make[1:], d.Path)...).CombinedOutput()
-			require.NoError(t, err, "%s", out)
+			_, err := command.Run(t.Context(), make[0], append(make[1:], d.Path)...)
+			require.NoError(t, err)
 		}
 		return d.Path
 	}
@@ -164,12 +166,9 @@ func TestLogicalVolumesOfAnotherStoreAreRefused(t *testing.T) {
 	group := "vg-" + p.pool()
 	lvm := func(args ...string) string {
 		t.Helper()
-		if _, err := os.Stat("/run/udev/control"); err != nil {
-			args = append(args, "--config", "activation{udev_sync=0 udev_rules=0 monitoring=0} devices{obtain_device_list_from_udev=0}")
-		}
-		out, err := exec.Command("lvm", args...).CombinedOutput()
-		require.NoError(t, err, "%s", out)
-		return string(out)
+		out, err := lvmtest.Run(context.WithoutCancel(t.Context()), args...)
+		require.NoError(t, err)
+		return out
 	}
 	lvm("vgcreate", group, d.Path)
 	defer lvm("vgremove", "--yes", "--force", group)

@@ -11,8 +11,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/docker/go-units"
 	"github.com/klauspost/compress/gzip"
+
+	"github.com/veneerdm/veneer/internal/bytesize"
 )
 
 // A storedLayer is a gzipped layer on disk.
@@ -24,7 +25,7 @@ type storedLayer struct {
 
 // String is the layer's content in a few words.
 func (l storedLayer) String() string {
-	return fmt.Sprintf("%d entries, %s", l.entries, units.BytesSize(float64(l.bytes)))
+	return fmt.Sprintf("%d entries, %s", l.entries, bytesize.Format(l.bytes))
 }
 
 // writeLayer writes what is different between before and the tree at root now.

@@ -11,8 +11,9 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/docker/go-units"
 	"golang.org/x/sys/unix"
+
+	"github.com/veneerdm/veneer/internal/bytesize"
 )
 
 func main() {
@@ -29,15 +30,15 @@ func main() {
 }
 
 func run(ctx context.Context, out, data string) error {
-	size, err := units.RAMInBytes(data)
-	if err != nil || size < 0 {
-		return fmt.Errorf("-data %q is not a size", data)
+	size, err := bytesize.Parse(data)
+	if err != nil {
+		return fmt.Errorf("-data: %w", err)
 	}
 	out, err = filepath.Abs(out)
 	if err != nil {
 		return err
 	}
-	r := recipe{Version: recipeVersion, DataBytes: size}
+	r := recipe{Version: recipeVersion, DataBytes: int64(size)}
 	if complete(out, r) {
 		return nil
 	}

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/veneerdm/veneer/internal/command"
 )
 
 // A need is a program and the packages that bring it, by package tool. An empty
@@ -95,17 +96,7 @@ func missingPackages(needs []need, column func(need) string, has func(string) bo
 	return packages, programs
 }
 
-func lookProgram(name string) bool {
-	if _, err := exec.LookPath(name); err == nil {
-		return true
-	}
-	for _, dir := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin"} {
-		if _, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return true
-		}
-	}
-	return false
-}
+func lookProgram(name string) bool { return command.Program{Name: name}.Installed() == nil }
 
 func run(argv ...string) error {
 	fmt.Println("setup:", strings.Join(argv, " "))

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docker/go-units"
+	"github.com/veneerdm/veneer/internal/bytesize"
 )
 
 // options are the command line.
@@ -51,8 +51,9 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	set.StringVar(&o.backend, "backend", envOr("VENEER_VM_BACKEND", "auto"), "how to get a kernel: auto, native, uml or qemu; $VENEER_VM_BACKEND is the default")
 	set.StringVar(&o.kernel, "kernel", os.Getenv("VENEER_VM_KERNEL"), "kernel for qemu; the newest in /boot is the default ($VENEER_VM_KERNEL)")
 	set.StringVar(&o.modules, "modules", os.Getenv("VENEER_VM_MODULES"), "folder of that kernel's modules, with modules.dep ($VENEER_VM_MODULES)")
-	memory := set.String("mem", "2G", "memory of the machine")
-	scratch := set.String("scratch", "20G", "size of the scratch filesystem, a sparse file in $TMPDIR")
+	memory, scratch := bytesize.Size(2<<30), bytesize.Size(20<<30)
+	set.Var(&memory, "mem", "memory of the machine")
+	set.Var(&scratch, "scratch", "size of the scratch filesystem, a sparse file in $TMPDIR")
 	set.DurationVar(&o.timeout, "timeout", 0, "end CMD after this long; 0 means a minute more than its -test.timeout, or 30m")
 	set.StringVar(&o.out, "out", "", "folder of the host that CMD may write, under the same path; made when absent")
 	leak := set.String("leakcheck", "auto", "fail when CMD leaves dm devices, loop devices or mounts: on, off, or auto (on for test binaries)")
@@ -65,12 +66,11 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 		set.Usage()
 		return nil, fmt.Errorf("no command was given: say vm -- CMD ARGS")
 	}
-	var err error
-	if o.memory, err = units.RAMInBytes(*memory); err != nil || o.memory < 128<<20 {
-		return nil, fmt.Errorf("-mem %q is not a size of at least 128M", *memory)
+	if o.memory = int64(memory); o.memory < 128<<20 {
+		return nil, fmt.Errorf("-mem %s is not a size of at least 128M", memory)
 	}
-	if o.scratch, err = units.RAMInBytes(*scratch); err != nil || o.scratch < 16<<20 {
-		return nil, fmt.Errorf("-scratch %q is not a size of at least 16M", *scratch)
+	if o.scratch = int64(scratch); o.scratch < 16<<20 {
+		return nil, fmt.Errorf("-scratch %s is not a size of at least 16M", scratch)
 	}
 	switch strings.ToLower(*leak) {
 	case "auto":
@@ -88,9 +88,11 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 		}
 	}
 	if o.out != "" {
-		if o.out, err = filepath.Abs(o.out); err != nil {
+		out, err := filepath.Abs(o.out)
+		if err != nil {
 			return nil, err
 		}
+		o.out = out
 	}
 	return &o, nil
 }

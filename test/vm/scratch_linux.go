@@ -1,12 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
+
+	"github.com/veneerdm/veneer/internal/command"
 )
 
 // newScratch makes a sparse file of size bytes that holds an empty ext4
@@ -30,29 +30,10 @@ func format(file *os.File, size int64) error {
 	if err := file.Truncate(size); err != nil {
 		return fmt.Errorf("size the scratch disk: %w", err)
 	}
-	tool, err := lookTool("mkfs.ext4")
-	if err != nil {
-		return fmt.Errorf("mkfs.ext4 is not installed, and the scratch disk needs it: install the package e2fsprogs: %w", err)
-	}
 	// A sparse file reads as zeros: neither tables nor journal need writing.
-	cmd := exec.Command(tool, "-q", "-F", "-m", "0", "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1", file.Name())
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("format the scratch disk: %w: %s", err, strings.TrimSpace(string(out)))
+	mkfs := command.Program{Name: "mkfs.ext4", Package: "e2fsprogs"}
+	if _, err := mkfs.Run(context.Background(), "-q", "-F", "-m", "0", "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1", file.Name()); err != nil {
+		return fmt.Errorf("format the scratch disk: %w", err)
 	}
 	return nil
-}
-
-// lookTool finds a program of the administrator's, which a plain user's PATH may
-// not reach.
-func lookTool(name string) (string, error) {
-	path, err := exec.LookPath(name)
-	if err == nil {
-		return path, nil
-	}
-	for _, dir := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin"} {
-		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return path, nil
-		}
-	}
-	return "", err
 }

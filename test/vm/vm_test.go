@@ -71,7 +71,7 @@ func needBackend(t *testing.T) {
 	t.Parallel()
 }
 
-func command(t *testing.T, args ...string) *exec.Cmd {
+func machineCommand(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(program, args...)
 	cmd.Env = append(os.Environ(), "MARK=from the caller")
@@ -81,7 +81,7 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 
 func vm(t *testing.T, args ...string) run {
 	t.Helper()
-	cmd := command(t, args...)
+	cmd := machineCommand(t, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	start := time.Now()
@@ -121,7 +121,7 @@ func TestStreamsStayApartAndComplete(t *testing.T) {
 
 func TestOneStreamKeepsItsOrder(t *testing.T) {
 	needBackend(t)
-	cmd := command(t, "--", "sh", "-c", "for i in $(seq 1 300); do echo out $i; echo err $i >&2; done")
+	cmd := machineCommand(t, "--", "sh", "-c", "for i in $(seq 1 300); do echo out $i; echo err $i >&2; done")
 	var both bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &both, &both
 	require.NoError(t, cmd.Run())
@@ -217,7 +217,7 @@ func TestEndingsLeaveNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tmp := t.TempDir()
-			cmd := command(t, append(end.args, "--", "sh", "-c", "echo up; trap '' TERM INT QUIT; sleep 600 & while :; do wait; done")...)
+			cmd := machineCommand(t, append(end.args, "--", "sh", "-c", "echo up; trap '' TERM INT QUIT; sleep 600 & while :; do wait; done")...)
 			cmd.Env = append(cmd.Env, "TMPDIR="+tmp)
 			var stdout, stderr bytes.Buffer
 			cmd.Stderr = &stderr

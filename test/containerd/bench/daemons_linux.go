@@ -9,9 +9,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/veneerdm/veneer/internal/command"
 )
 
 // host is a machine with both daemons on it: containerd with three snapshotters,
@@ -91,24 +92,14 @@ func (h *host) close() error {
 
 // run runs a command of veneer's.
 func (h *host) run(ctx context.Context, args ...string) (string, error) {
-	return h.output(exec.CommandContext(ctx, h.b.veneer, append([]string{
+	return command.Run(ctx, h.b.veneer, append([]string{
 		"--root", filepath.Join(h.dir, "store"), "--address", h.socket(), "--progress", "none",
-	}, args...)...))
+	}, args...)...)
 }
 
 // ctr runs a command of containerd's client.
 func (h *host) ctr(ctx context.Context, args ...string) (string, error) {
-	return h.output(exec.CommandContext(ctx, "ctr", append([]string{"--address", h.address()}, args...)...))
-}
-
-func (h *host) output(cmd *exec.Cmd) (string, error) {
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, strings.TrimSpace(stderr.String()))
-	}
-	return string(out), nil
+	return command.Run(ctx, "ctr", append([]string{"--address", h.address()}, args...)...)
 }
 
 // start starts both daemons and waits until they answer.

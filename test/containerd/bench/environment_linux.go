@@ -2,14 +2,15 @@ package main
 
 import (
 	"bytes"
-	"fmt"
+	"context"
 	"os"
-	"os/exec"
 	"runtime"
 	"runtime/debug"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/veneerdm/veneer/internal/bytesize"
+	"github.com/veneerdm/veneer/internal/command"
 )
 
 // describe notes what was measured, and where.
@@ -33,16 +34,11 @@ func (b *bench) describe() {
 	}
 	b.table.note("prepare, commit, view, remove and the chain: in this process; devmapper and overlayfs of containerd's module %s", module)
 	b.table.note("unpack and start: through %s with %s; Veneer over a socket", version("containerd"), version("runc"))
-	b.table.note("pools: %d GiB of data, %d MiB of metadata, bases of %d GiB; medians", poolSize>>30, metadataSize>>20, baseSize>>30)
+	b.table.note("pools: %s of data, %s of metadata, bases of %s; medians", bytesize.Format(poolSize), bytesize.Format(metadataSize), bytesize.Format(baseSize))
 	b.table.note("PROGRAMS: dmsetup, mkfs and their like that the snapshotter executes, counted in a round of its own; a start's include the removal of its snapshot")
 }
 
 // version is the first line of what a program says of itself.
 func version(program string) string {
-	out, err := exec.Command(program, "--version").Output()
-	if err != nil {
-		return fmt.Sprintf("%s (%v)", program, err)
-	}
-	first, _, _ := strings.Cut(string(out), "\n")
-	return first
+	return command.Program{Name: program}.Version(context.Background(), "--version")
 }

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/veneerdm/veneer/internal/command"
 	"github.com/veneerdm/veneer/loopback"
 )
 
@@ -77,10 +77,7 @@ func (p *thinPool) destroy() error {
 	return errors.Join(append(errs, os.RemoveAll(p.dir))...)
 }
 
+// dmsetup is not ended with a context: it also takes away what a run has made.
 func dmsetup(args ...string) (string, error) {
-	out, err := exec.Command("dmsetup", args...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("dmsetup %s: %w: %s", args[0], err, strings.TrimSpace(string(out)))
-	}
-	return string(out), nil
+	return command.Run(context.Background(), "dmsetup", args...)
 }

@@ -1,0 +1,3 @@
+// Package lvmtest runs LVM's commands for tests and demonstrations. Production code
+// must not import it.
+package lvmtest
