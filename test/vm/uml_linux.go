@@ -76,6 +76,13 @@ func (u uml) start(b *boot) (*machine, error) {
 		"quiet", "panic=-1",
 	}
 	env := []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + memoryDir(b)}
+	library, err := xstateLibrary(filepath.Dir(b.run.path))
+	if err != nil {
+		return nil, err
+	}
+	if library != "" {
+		env = append(env, "LD_PRELOAD="+library)
+	}
 	var m *machine
 	err = b.cpu.run(func() (err error) {
 		m, err = launch(guarded{argv: argv, env: env, dir: b.run.path, files: []*os.File{b.scratch}, watch: b.watch, pulse: true})
