@@ -1,0 +1,31 @@
+package waittest
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestUntil(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, calls := time.Now(), 0
+		assert.NoError(t, until(Hang, func() bool { calls++; return calls == 3 }))
+		assert.Equal(t, 2*pause, time.Since(began))
+		assert.ErrorIs(t, until(Hang, func() bool { return false }), ErrHang)
+		assert.GreaterOrEqual(t, time.Since(began), Hang)
+	})
+}
+
+func TestEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		own := errors.New("its own")
+		assert.ErrorIs(t, Ends(func() error { return own }), own)
+		release := make(chan struct{})
+		assert.ErrorIs(t, Ends(func() error { <-release; return nil }), ErrHang)
+		close(release)
+	})
+}
+
