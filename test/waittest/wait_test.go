@@ -28,4 +28,3 @@ func TestEnds(t *testing.T) {
 		close(release)
 	})
 }
-
