@@ -34,7 +34,7 @@ func onTheKernel(t *testing.T, test func(t *testing.T, s *images.Store, d *snaps
 			d, err := snapshots.CreatePool(t.Context(), real.Config(), real.Options())
 			require.NoError(t, err)
 			defer func() { // what was just removed may still be open, to be discarded
-				waittest.Until(t, "the pool is destroyed", func() bool { return d.DestroyPool(context.Background()) == nil })
+				waittest.Succeeds(t, "destroy the pool", func() error { return d.DestroyPool(context.Background()) })
 			}()
 			s, err := images.Open(images.Config{Root: t.TempDir(), Snapshots: d})
 			require.NoError(t, err)

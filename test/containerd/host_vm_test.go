@@ -2,7 +2,6 @@ package containerd_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -185,23 +183,7 @@ func (h *host) await(what string, try func(context.Context) error) {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), waittest.Hang)
 	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	last := errors.New("it did not answer")
-	for {
-		err := try(ctx)
-		if err == nil {
-			return
-		}
-		if ctx.Err() == nil {
-			last = err // what the end of time cuts off says nothing
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			require.NoError(h.t, last, what)
-		}
-	}
+	waittest.Succeeds(h.t, what, func() error { return try(ctx) })
 }
 
 func (h *host) stop(p **exec.Cmd, s syscall.Signal) {

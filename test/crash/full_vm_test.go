@@ -88,6 +88,10 @@ func (p *pantry) fill(key string, mib int) error {
 	return errors.Join(err, tree.Close())
 }
 
+// longEnough is what an operation may take that waits for space: it is to end by itself
+// or with its context, however long that lasts.
+const longEnough = time.Minute
+
 // attempts tries every verb while something is full. Each ends by itself or with its
 // context; one that fails changes nothing.
 func (p *pantry) attempts(row *resulttest.Row) {
@@ -99,7 +103,7 @@ func (p *pantry) attempts(row *resulttest.Row) {
 		{Verb: lifetest.Rollback, Key: "c"}, {Verb: lifetest.Resize, Key: "c", Size: 80 << 20},
 		{Verb: lifetest.Label, Key: "c"}, {Verb: lifetest.CommitHeld, Key: "twin", Other: "made"},
 	} {
-		ctx, cancel := context.WithTimeout(p.t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(p.t.Context(), longEnough)
 		err := waittest.Ends(func() error { return p.live.Do(ctx, o) })
 		cancel()
 		row.Points++

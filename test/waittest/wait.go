@@ -15,8 +15,11 @@ import (
 // test's own timeout, so that the test that hangs is the one that is named.
 const Hang = 20 * time.Minute
 
-// pause is how often Until looks.
-const pause = 5 * time.Millisecond
+// The pauses between two looks grow, so that looking takes little from what is looked at.
+const (
+	firstPause = 5 * time.Millisecond
+	lastPause  = 80 * time.Millisecond
+)
 
 // ErrHang says that something did not happen, or did not end.
 var ErrHang = errors.New("waited for " + Hang.String())
@@ -25,31 +28,46 @@ var ErrHang = errors.New("waited for " + Hang.String())
 // by the caller's goroutine, so it may end the test itself.
 func Until(tb testing.TB, what string, done func() bool) {
 	tb.Helper()
-	require.NoError(tb, until(Hang, done), what)
+	require.NoError(tb, until(func() error {
+		if done() {
+			return nil
+		}
+		return errNotYet
+	}), what)
 }
 
-func until(bound time.Duration, done func() bool) error {
-	end := time.Now().Add(bound)
-	for !done() {
+// Succeeds tries until try does not fail, and fails the test with its last error when it
+// always does. try is called by the caller's goroutine.
+func Succeeds(tb testing.TB, what string, try func() error) {
+	tb.Helper()
+	require.NoError(tb, until(try), what)
+}
+
+var errNotYet = errors.New("it has not happened")
+
+func until(try func() error) error {
+	end := time.Now().Add(Hang)
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		err := try()
+		if err == nil {
+			return nil
+		}
 		if time.Now().After(end) {
-			return ErrHang
+			return fmt.Errorf("%w: %w", ErrHang, err)
 		}
 		<-time.After(pause)
 	}
-	return nil
 }
 
 // Ends gives what f returns, or ErrHang when it does not end. It is for what may never
 // end and cannot be told to; f then goes on.
-func Ends(f func() error) error { return ends(Hang, f) }
-
-func ends(bound time.Duration, f func() error) error {
+func Ends(f func() error) error {
 	ended := make(chan error, 1)
 	go func() { ended <- f() }()
 	select {
 	case err := <-ended:
 		return err
-	case <-time.After(bound):
+	case <-time.After(Hang):
 		return ErrHang
 	}
 }

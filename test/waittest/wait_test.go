@@ -12,9 +12,12 @@ import (
 func TestUntil(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, calls := time.Now(), 0
-		assert.NoError(t, until(Hang, func() bool { calls++; return calls == 3 }))
-		assert.Equal(t, 2*pause, time.Since(began))
-		assert.ErrorIs(t, until(Hang, func() bool { return false }), ErrHang)
+		Until(t, "the third call", func() bool { calls++; return calls == 3 })
+		assert.Equal(t, 3*firstPause, time.Since(began))
+		own := errors.New("its own")
+		err := until(func() error { return own })
+		assert.ErrorIs(t, err, ErrHang)
+		assert.ErrorIs(t, err, own)
 		assert.GreaterOrEqual(t, time.Since(began), Hang)
 	})
 }
