@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -77,45 +78,67 @@ func TestRunNeedsABackend(t *testing.T) {
 	assert.ErrorContains(t, err, "gone is not installed")
 }
 
+// The next three tests are about time, and have a clock of their own: it goes on only
+// while everybody waits.
+
 // Who takes too long for a round is left out of the case, and of no other.
 func TestRunHasALongestRound(t *testing.T) {
-	slow := bench.Case{Name: "slow", Run: func(ctx context.Context, _ *bench.Site) error {
-		<-ctx.Done()
-		return ctx.Err()
-	}}
-	p := plan(t.TempDir(), []paper{{name: "a"}}, asks{name: "s", cases: []bench.Case{slow, write(1)}})
-	p.Longest = 20 * time.Millisecond
-	r, err := bench.Run(t.Context(), p)
-	require.NoError(t, err)
-	assert.Equal(t, "one round takes longer than 20ms", r.Cells[0].Skipped)
-	assert.Empty(t, r.Cells[1].Skipped)
+	synctest.Test(t, func(t *testing.T) {
+		slow := bench.Case{Name: "slow", Run: func(ctx context.Context, _ *bench.Site) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}}
+		p := plan(t.TempDir(), []paper{{name: "a"}}, asks{name: "s", cases: []bench.Case{slow, write(1)}})
+		p.Longest = 20 * time.Millisecond
+		r, err := bench.Run(t.Context(), p)
+		require.NoError(t, err)
+		assert.Equal(t, "one round takes longer than 20ms", r.Cells[0].Skipped)
+		assert.Empty(t, r.Cells[1].Skipped)
+	})
 }
 
 // A case that is soon over has more rounds, as many as there is patience for.
 func TestRunHasPatience(t *testing.T) {
-	p := plan(t.TempDir(), []paper{{name: "a"}}, asks{name: "s", cases: []bench.Case{write(1)}})
-	p.Patience = time.Minute
-	r, err := bench.Run(t.Context(), p)
-	require.NoError(t, err)
-	assert.Len(t, r.Cells[0].Metrics["written"].Raw, bench.Thorough*p.Rounds)
+	synctest.Test(t, func(t *testing.T) {
+		long := bench.Case{Name: "long", Run: func(ctx context.Context, s *bench.Site) error {
+			return s.Measure(ctx, func() error {
+				<-time.After(8 * time.Second)
+				return nil
+			})
+		}}
+		p := plan(t.TempDir(), []paper{{name: "a"}}, asks{name: "s", cases: []bench.Case{write(1), long}})
+		p.Patience = time.Minute
+		r, err := bench.Run(t.Context(), p)
+		require.NoError(t, err)
+		assert.Len(t, r.Cells[0].Metrics["written"].Raw, bench.Thorough*p.Rounds)
+		assert.Len(t, r.Cells[1].Metrics["time"].Raw, 7, "eight began within the minute, and the first is thrown away")
+	})
 }
 
 // On a machine that is too slow, cases have fewer rounds, and at least one.
 func TestRunKeepsToItsBudget(t *testing.T) {
-	slow := bench.Case{Name: "slow", Run: func(ctx context.Context, s *bench.Site) error {
-		return s.Measure(ctx, func() error {
-			<-time.After(10 * time.Millisecond)
-			return nil
-		})
-	}}
-	p := plan(t.TempDir(), []paper{{name: "a"}}, asks{name: "s", cases: []bench.Case{slow, slow}})
-	p.Rounds, p.Budget = 1000, 200*time.Millisecond
-	r, err := bench.Run(t.Context(), p)
-	require.NoError(t, err)
-	for _, c := range r.Cells {
-		assert.NotEmpty(t, c.Metrics["time"].Raw)
-		assert.Less(t, len(c.Metrics["time"].Raw), 100)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		slow := bench.Case{Name: "slow", Run: func(ctx context.Context, s *bench.Site) error {
+			return s.Measure(ctx, func() error {
+				<-time.After(10 * time.Millisecond)
+				return nil
+			})
+		}}
+		slower := bench.Case{Name: "slower", Run: func(ctx context.Context, s *bench.Site) error {
+			return s.Measure(ctx, func() error {
+				<-time.After(time.Hour)
+				return nil
+			})
+		}}
+		p := plan(t.TempDir(), []paper{{name: "a"}}, asks{name: "s", cases: []bench.Case{slow, slow, slower}})
+		p.Rounds, p.Budget = 1000, 300*time.Millisecond
+		r, err := bench.Run(t.Context(), p)
+		require.NoError(t, err)
+		for _, c := range r.Cells[:2] {
+			assert.InDelta(t, 10, len(c.Metrics["time"].Raw), 1, "a third of the budget, 10 ms each")
+		}
+		assert.Len(t, r.Cells[2].Metrics["time"].Raw, 1)
+	})
 }
 
 // A backend that cannot be opened, or has no layers, takes no part and says why.

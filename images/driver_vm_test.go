@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -17,6 +16,7 @@ import (
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/snapshots/filesystem"
 	"github.com/veneerdm/veneer/snapshots/snapstest"
+	"github.com/veneerdm/veneer/test/waittest"
 )
 
 var (
@@ -35,7 +35,7 @@ func onTheKernel(t *testing.T, test func(t *testing.T, s *images.Store, d *snaps
 			d, err := snapshots.CreatePool(t.Context(), real.Config(), real.Options())
 			require.NoError(t, err)
 			defer func() { // what was just removed may still be open, to be discarded
-				require.Eventually(t, func() bool { return d.DestroyPool(context.Background()) == nil }, time.Minute, 10*time.Millisecond)
+				waittest.Succeeds(t, "destroy the pool", func() error { return d.DestroyPool(context.Background()) })
 			}()
 			s, err := images.Open(images.Config{Root: t.TempDir(), Snapshots: d})
 			require.NoError(t, err)

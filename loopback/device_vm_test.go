@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/veneerdm/veneer/test/waittest"
 )
 
 // needLoop lets tests run on any host that can attach loop devices; the virtual
@@ -253,7 +255,7 @@ func TestDetachOfAnOpenDeviceIsBounded(t *testing.T) {
 	assert.ErrorIs(t, err, ErrBusy)
 	assert.ErrorIs(t, err, context.DeadlineExceeded)
 	require.NoError(t, user.Close())
-	assert.Eventually(t, func() bool { _, err := Get(d.Number); return err != nil }, 5*time.Second, time.Millisecond)
+	waittest.Until(t, "the kernel lets go", func() bool { _, err := Get(d.Number); return err != nil })
 }
 
 func TestDetachLeavesAMountedDeviceAlone(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/snapshots/snapstest"
 	"github.com/veneerdm/veneer/test/resulttest"
+	"github.com/veneerdm/veneer/test/waittest"
 )
 
 // After a fault the driver goes on, or the store is opened again: each point is judged
@@ -324,9 +324,7 @@ func TestEveryFaultOfDestroyingAPool(t *testing.T) {
 				if !again {
 					if from == writes && s.call == 0 {
 						// Nothing has begun: the background works on.
-						bounded, stop := context.WithTimeout(ctx, 10*time.Second)
-						require.NoError(t, f.d.Drain(bounded), s)
-						stop()
+						require.NoError(t, f.d.Drain(waittest.Context(t)), s)
 					}
 					require.NoError(t, f.d.DestroyPool(ctx), "%s: a second try", s)
 					require.Empty(t, f.m.LeftOver(t), s)

@@ -13,6 +13,7 @@ import (
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/snapshots/filesystem"
 	"github.com/veneerdm/veneer/snapshots/snapstest"
+	"github.com/veneerdm/veneer/test/waittest"
 )
 
 // slowDisk is a machine whose flushes take until they are told to end.
@@ -143,8 +144,7 @@ func TestGrownWhileCopied(t *testing.T) {
 
 // Two snapshots that are rolled back to each other wait for each other, and not for ever.
 func TestRolledBackToEachOther(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
+	ctx := waittest.Context(t)
 	m := snapstest.NewFake(t)
 	d, err := snapshots.CreatePool(ctx, m.Config(), m.Options())
 	require.NoError(t, err)

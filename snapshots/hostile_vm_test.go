@@ -8,12 +8,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/test/resulttest"
+	"github.com/veneerdm/veneer/test/waittest"
 )
 
 // What a guest with the raw device can leave on it: filesystems with damage in every
@@ -36,21 +36,15 @@ func TestHostileFilesystems(t *testing.T) {
 			require.NoError(t, err, "%s", out)
 		}
 		spoil(t, r, mount.Source, n)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
+		require.NoError(t, waittest.Ends(func() error {
 			if err := use(mount); err != nil {
 				refused++
 			}
 			_ = d.Resize(ctx, key, 80<<20)              // refused, or not
 			_, _ = d.Clone(ctx, key+" twin", key)       // likewise
 			_ = d.Commit(ctx, key+" done", key+" twin") // likewise
-		}()
-		select {
-		case <-done:
-		case <-time.After(time.Minute):
-			require.Fail(t, "it does not end")
-		}
+			return nil
+		}))
 		for _, left := range []string{key, key + " twin", key + " done"} {
 			if _, err := d.Stat(ctx, left); err == nil {
 				require.NoError(t, d.Remove(ctx, left))

@@ -20,6 +20,7 @@ import (
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/snapshots/filesystem"
 	"github.com/veneerdm/veneer/snapshots/snapstest"
+	"github.com/veneerdm/veneer/test/waittest"
 )
 
 // What other block snapshot drivers fail at, each reproduced on them, and what this
@@ -215,6 +216,7 @@ func TestPeersUsageOfOverwrittenBlocks(t *testing.T) {
 
 // A removal, which would have made room, waited behind a full pool.
 func TestPeersRemovalBehindAFullPool(t *testing.T) {
+	snapstest.QueueForever(t)
 	m, d := newReal(t, func(o *snapshots.PoolOptions) {
 		o.DataSize, o.BaseSize, o.QueueWhenFull = 192<<20, 256<<20, true
 	})
@@ -240,7 +242,7 @@ func TestPeersRemovalBehindAFullPool(t *testing.T) {
 		require.NoError(t, err)
 		return strings.Contains(fmt.Sprint(info.Status), "out_of_data_space")
 	}
-	require.Eventually(t, full, 30*time.Second, 20*time.Millisecond, "the pool fills up")
+	waittest.Until(t, "the pool fills up", full)
 	began := time.Now()
 	require.NoError(t, d.Remove(ctx, "victim"))
 	t.Logf("removal answered after %v while a writer waited for room", time.Since(began))

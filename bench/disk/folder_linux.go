@@ -71,20 +71,39 @@ func NewFolder(store string) (*Folder, error) {
 	return f, nil
 }
 
-// lockPatience is how long the lock of a run that was killed may last: a child that it
-// was just starting has it too, until it becomes another program.
-const lockPatience = 250 * time.Millisecond
+// How long the lock may last of a run that was killed: until its process is gone, and
+// longer when it is, because a child that it was just starting has inherited the lock
+// until it becomes another program.
+const (
+	lockPatience   = 250 * time.Millisecond
+	orphanPatience = 10 * time.Second
+)
 
-// await takes the lock as soon as nobody has it, or is EWOULDBLOCK.
+// await takes the lock, or is EWOULDBLOCK when the run goes on.
 func (f *Folder) await(lock *os.File) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for until := time.Now().Add(lockPatience); ; <-tick.C {
+	for began := time.Now(); ; <-tick.C {
+		patience := orphanPatience
+		if f.alive() { // asked first: a process that ends between the two frees the lock
+			patience = lockPatience
+		}
 		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(until) {
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Since(began) > patience {
 			return err
 		}
 	}
+}
+
+// alive tells whether the process is there that the marker names.
+func (f *Folder) alive() bool {
+	var m mark
+	data, err := os.ReadFile(filepath.Join(f.Path, marker))
+	if err != nil || json.Unmarshal(data, &m) != nil || m.Process <= 0 {
+		return false
+	}
+	err = unix.Kill(m.Process, 0)
+	return err == nil || errors.Is(err, unix.EPERM)
 }
 
 // hold takes the lock that ends with the process.

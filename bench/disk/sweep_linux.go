@@ -17,15 +17,19 @@ import (
 	"github.com/veneerdm/veneer/loopback"
 )
 
-// sweepPatience bounds each wait for the kernel to let go of something.
-const sweepPatience = 30 * time.Second
+// sweepPatience bounds the waits for others to let go of something: the kernel, or what
+// a run that was killed had started. It is long enough for a slow machine.
+const sweepPatience = 2 * time.Minute
+
+// sweepPause is how often what is open is tried again.
+const sweepPause = 20 * time.Millisecond
 
 // sweep takes away mounts, devices, loop devices and files, in the order in which they
 // stand on each other.
 func (f *Folder) sweep() error {
 	ctx, cancel := context.WithTimeout(context.Background(), sweepPatience)
 	defer cancel()
-	err := errors.Join(f.unmountAll(), f.exportPools(ctx), f.removeDevices(), f.detachLoops(ctx))
+	err := errors.Join(f.unmountAll(), f.exportPools(ctx), f.removeDevices(ctx), f.detachLoops(ctx))
 	if err != nil {
 		return fmt.Errorf("take away what %s made: %w", f.Name, err)
 	}
@@ -74,8 +78,9 @@ func (f *Folder) exportPools(ctx context.Context) error {
 }
 
 // removeDevices removes device-mapper devices whose names begin with the run's: those
-// that others stand on go when the others are gone.
-func (f *Folder) removeDevices() error {
+// that others stand on go when the others are gone, and those that are open, as by an mkfs
+// that outlives its run, when they are closed.
+func (f *Folder) removeDevices(ctx context.Context) error {
 	dm, err := devmapper.Open()
 	if errors.Is(err, devmapper.ErrNotSupported) || errors.Is(err, devmapper.ErrPermission) || errors.Is(err, os.ErrNotExist) {
 		return nil // then there are none
@@ -100,8 +105,17 @@ func (f *Folder) removeDevices() error {
 			removed = removed || err == nil
 			errs = append(errs, err)
 		}
-		if !removed {
-			return errors.Join(errs...)
+		if removed {
+			continue
+		}
+		err = errors.Join(errs...)
+		if !errors.Is(err, devmapper.ErrBusy) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(sweepPause):
 		}
 	}
 }

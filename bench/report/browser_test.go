@@ -3,13 +3,13 @@ package report_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -17,6 +17,7 @@ import (
 
 	"github.com/veneerdm/veneer/bench"
 	"github.com/veneerdm/veneer/bench/report"
+	"github.com/veneerdm/veneer/test/waittest"
 )
 
 // pictures is where screenshots are kept, for people to look at. It is not committed.
@@ -49,15 +50,12 @@ func chromium(t *testing.T, page string, flags ...string) (stdout, stderr string
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
 	require.NoError(t, cmd.Start())
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	select {
-	case err := <-ended:
-		require.NoError(t, err, log.String())
-	case <-time.After(2 * time.Minute):
+	err = waittest.Ends(cmd.Wait)
+	if errors.Is(err, waittest.ErrHang) {
 		require.NoError(t, cmd.Process.Kill())
-		require.Fail(t, "Chromium did not end", log.String())
+		require.Fail(t, "Chromium did not end")
 	}
+	require.NoError(t, err, log.String())
 	return out.String(), log.String()
 }
 

@@ -1,42 +1,83 @@
 package main
 
 import (
-	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"github.com/veneerdm/veneer/devmapper"
+	"github.com/veneerdm/veneer/test/waittest"
 )
 
+// stopped runs the program, step by step, until it has made or removed something so many
+// times and there is something to take away, and stops it there with SIGSTOP. It is nil
+// when the program has ended before.
+func stopped(t *testing.T, store string, changes, least int, args ...string) *exec.Cmd {
+	t.Helper()
+	last := things(t, store)
+	before := len(last)
+	cmd := start(t, args...)
+	pid := cmd.Process.Pid
+	ended := false
+	waittest.Until(t, "the run makes something", func() bool {
+		require.NoError(t, unix.Kill(pid, unix.SIGSTOP))
+		// A signal is sent, not delivered: the process goes on until its state says so.
+		var info unix.Siginfo
+		require.NoError(t, unix.Waitid(unix.P_PID, pid, &info, unix.WSTOPPED|unix.WEXITED|unix.WNOWAIT, nil))
+		if ended = info.Code != cldStopped; ended {
+			return true
+		}
+		now := things(t, store)
+		if !slices.Equal(last, now) {
+			last = now
+			changes--
+		}
+		if changes <= 0 && len(now) >= before+least {
+			return true
+		}
+		require.NoError(t, unix.Kill(pid, unix.SIGCONT))
+		return false
+	})
+	if ended {
+		require.NoError(t, cmd.Wait())
+		return nil
+	}
+	return cmd
+}
+
+// cldStopped is CLD_STOPPED of bits/siginfo-consts.h.
+const cldStopped = 5
+
 // Whenever the program is killed, clean takes away all that it made, and nothing of
-// anybody else's.
+// anybody else's. The moments are changes that were seen on the machine: early ones, and
+// later ones as long as the run lasts.
 func TestKillAndClean(t *testing.T) {
 	requireVM(t)
 	store := newStore(t)
 	foreign(t, store)
 	before := things(t, store)
-	random := rand.New(rand.NewPCG(20, uint64(os.Getpid())))
-	sawSomething := false
 	for n := range 8 {
-		after := time.Duration(random.Int64N(int64(time.Second)) + int64(n)*int64(700*time.Millisecond))
-		cmd := start(t, "run", "--tiny", "--rounds", "1", "--size", "1G", "--store", store, "--progress", "none",
-			"--backends", "thin,overlay,fuse-overlayfs,btrfs,copy", "--scenarios", []string{"first-write", "fio", "lifecycle", "full"}[n%4])
-		<-time.After(after)
+		var cmd *exec.Cmd
+		after := 1 + 6*n
+		for ; cmd == nil; after /= 2 {
+			require.Positive(t, after, "the run has ended before anything was seen of it")
+			cmd = stopped(t, store, after, 3, "run", "--tiny", "--rounds", "1", "--size", "1G", "--store", store, "--progress", "none",
+				"--backends", "thin,overlay,fuse-overlayfs,btrfs,copy", "--scenarios", []string{"first-write", "fio", "lifecycle", "full"}[n%4])
+		}
 		require.NoError(t, cmd.Process.Kill())
 		_ = cmd.Wait() // it was killed
 		left := things(t, store)
-		sawSomething = sawSomething || len(left) > len(before)+2
+		t.Logf("killed with %v there", left)
 		status, out, stderr := program("clean", "--store", store)
-		require.Zero(t, status, "after %s: %s%s", after, out, stderr)
-		assert.ElementsMatch(t, before, things(t, store), "after %s there was %v", after, left)
+		require.Zero(t, status, "%s%s: there was %v", out, stderr, left)
+		assert.ElementsMatch(t, before, things(t, store), "there was %v", left)
 	}
-	assert.True(t, sawSomething, "at no kill was there anything to clean")
 }
 
 // foreign makes things that look much like a run's and are not.
@@ -67,11 +108,12 @@ func foreign(t *testing.T, store string) {
 func TestCleanLeavesRunsAlone(t *testing.T) {
 	requireVM(t)
 	store := newStore(t)
-	cmd := start(t, "run", "--tiny", "--rounds", "6", "--size", "1G", "--store", store, "--backends", "thin,overlay", "--scenarios", "first-write", "--progress", "none")
-	require.Eventually(t, func() bool { return len(things(t, store)) > 2 }, time.Minute, 10*time.Millisecond)
+	cmd := stopped(t, store, 1, 3, "run", "--tiny", "--rounds", "6", "--size", "1G", "--store", store, "--backends", "thin,overlay", "--scenarios", "first-write", "--progress", "none")
+	require.NotNil(t, cmd)
 	status, out, _ := program("clean", "--store", store)
 	assert.Zero(t, status)
 	assert.Contains(t, out, "is still running and is left alone")
+	require.NoError(t, cmd.Process.Signal(unix.SIGCONT))
 	require.NoError(t, cmd.Wait(), "it goes on")
 	assert.Empty(t, things(t, store))
 }
@@ -80,9 +122,10 @@ func TestCleanLeavesRunsAlone(t *testing.T) {
 func TestInterrupt(t *testing.T) {
 	requireVM(t)
 	store := newStore(t)
-	cmd := start(t, "run", "--tiny", "--size", "1G", "--store", store, "--backends", "thin,btrfs", "--scenarios", "metadata", "--progress", "none")
-	require.Eventually(t, func() bool { return len(things(t, store)) > 4 }, time.Minute, 10*time.Millisecond)
+	cmd := stopped(t, store, 1, 5, "run", "--tiny", "--size", "1G", "--store", store, "--backends", "thin,btrfs", "--scenarios", "metadata", "--progress", "none")
+	require.NotNil(t, cmd)
 	require.NoError(t, cmd.Process.Signal(unix.SIGTERM))
+	require.NoError(t, cmd.Process.Signal(unix.SIGCONT))
 	assert.Error(t, cmd.Wait())
 	assert.Empty(t, things(t, store))
 }

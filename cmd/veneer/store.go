@@ -63,8 +63,9 @@ func (a *app) openDriver(ctx context.Context) (driver, error) {
 	return c, nil
 }
 
-// askFor is how long the daemon may take to say which store it has.
-const askFor = 5 * time.Second
+// askFor is how long the daemon may take to say which store it has. Where nobody listens
+// on the address the answer is there at once.
+const askFor = 30 * time.Second
 
 // withDriver opens the store for f.
 func (a *app) withDriver(ctx context.Context, f func(driver) error) error {

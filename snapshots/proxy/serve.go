@@ -89,8 +89,13 @@ func Listen(path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
 		return nil, errors.Join(fmt.Errorf("%w: a process answers on %s", snapshots.ErrLocked, path), conn.Close())
+	}
+	// EAGAIN of unix(7) is one: the listener's queue is full.
+	if busy := net.Error(nil); errors.As(err, &busy) && busy.Timeout() {
+		return nil, fmt.Errorf("%w: a process listens on %s and is too busy to answer: %w", snapshots.ErrLocked, path, err)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

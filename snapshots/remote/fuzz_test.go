@@ -1,14 +1,13 @@
 package remote
 
 import (
-	"context"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/snapshots/snapstest"
+	"github.com/veneerdm/veneer/test/waittest"
 )
 
 // Whatever a client sends: an answer or an error with its class, the store whole, and
@@ -26,8 +25,7 @@ func FuzzRequests(f *testing.F) {
 	handle := Service().Methods[0].Handler
 	f.Fuzz(func(t *testing.T, first, second []byte) {
 		m := snapstest.NewFake(t)
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
+		ctx := waittest.Context(t)
 		config := m.Config()
 		d, err := snapshots.CreatePool(ctx, config, m.Options())
 		require.NoError(t, err)

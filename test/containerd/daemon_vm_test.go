@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/veneerdm/veneer/test/waittest"
 )
 
 // idleMemory is what the daemon may hold when nobody asks it anything.
@@ -63,7 +65,7 @@ func (h *host) listen(path string) func(*testing.T) string {
 	h.t.Cleanup(func() { assert.NoError(h.t, c.Close()) })
 	return func(t *testing.T) string {
 		t.Helper()
-		require.NoError(t, c.SetReadDeadline(time.Now().Add(30*time.Second)))
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(waittest.Hang)))
 		buf := make([]byte, 4096)
 		n, err := c.Read(buf)
 		require.NoError(t, err)

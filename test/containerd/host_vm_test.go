@@ -2,7 +2,6 @@ package containerd_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -11,11 +10,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/veneerdm/veneer/test/waittest"
 )
 
 const (
@@ -87,8 +87,12 @@ func emptyHost(t *testing.T) *host {
 // configure writes containerd's configuration: settings, and where its things are.
 func (h *host) configure(settings string) {
 	h.t.Helper()
-	config := fmt.Sprintf("root = %q\nstate = %q\n%s[grpc]\n  address = %q\n",
+	config := fmt.Sprintf("root = %q\nstate = %q\n%s[grpc]\n  address = %q\n[timeouts]\n",
 		filepath.Join(h.dir, "containerd"), filepath.Join(state, "state"), settings, h.address())
+	// containerd gives its shims a few seconds, which a slow machine needs more of.
+	for _, of := range []string{"shim.load", "shim.cleanup", "shim.shutdown", "task.state", "metrics.shimstats", "cri.defercleanup"} {
+		config += fmt.Sprintf("  \"io.containerd.timeout.%s\" = %q\n", of, waittest.Hang)
+	}
 	require.NoError(h.t, os.WriteFile(filepath.Join(state, "config.toml"), []byte(config), 0o600))
 }
 
@@ -138,7 +142,7 @@ func (h *host) run(args ...string) string {
 // ctr runs a command of containerd's client. Its log, and the shims', is left out.
 func (h *host) ctr(args ...string) string {
 	h.t.Helper()
-	return h.output(h.command("ctr", args...))
+	return h.output(h.command("ctr", append([]string{"--connect-timeout", waittest.Hang.String()}, args...)...))
 }
 
 func (h *host) output(cmd *exec.Cmd) string {
@@ -174,28 +178,12 @@ func dial(ctx context.Context, path string) error {
 	return c.Close()
 }
 
-// await tries until it works, for half a minute.
+// await tries until it works.
 func (h *host) await(what string, try func(context.Context) error) {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(h.t.Context(), waittest.Hang)
 	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	last := errors.New("it did not answer")
-	for {
-		err := try(ctx)
-		if err == nil {
-			return
-		}
-		if ctx.Err() == nil {
-			last = err // what the end of time cuts off says nothing
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			require.NoError(h.t, last, what)
-		}
-	}
+	waittest.Succeeds(h.t, what, func() error { return try(ctx) })
 }
 
 func (h *host) stop(p **exec.Cmd, s syscall.Signal) {

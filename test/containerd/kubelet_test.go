@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/veneerdm/veneer/test/waittest"
 )
 
 // kubelet asks a host's containerd what a node's kubelet asks it, over CRI.
@@ -88,7 +89,7 @@ func (k *kubelet) run(name, handler, image string, command ...string) pod {
 
 func (k *kubelet) exec(p pod, command ...string) string {
 	k.t.Helper()
-	res, err := k.runtime.ExecSync(k.t.Context(), &cri.ExecSyncRequest{ContainerId: p.container, Cmd: command, Timeout: 30})
+	res, err := k.runtime.ExecSync(k.t.Context(), &cri.ExecSyncRequest{ContainerId: p.container, Cmd: command, Timeout: int64(waittest.Hang.Seconds())})
 	require.NoError(k.t, err)
 	require.Zero(k.t, res.ExitCode, "%v: %s", command, res.Stderr)
 	return string(res.Stdout)
@@ -97,8 +98,7 @@ func (k *kubelet) exec(p pod, command ...string) string {
 // remove ends a pod and takes it away with its container.
 func (k *kubelet) remove(p pod) {
 	k.t.Helper()
-	ctx, cancel := context.WithTimeout(k.t.Context(), time.Minute)
-	defer cancel()
+	ctx := waittest.Context(k.t)
 	_, err := k.runtime.StopPodSandbox(ctx, &cri.StopPodSandboxRequest{PodSandboxId: p.id})
 	require.NoError(k.t, err)
 	_, err = k.runtime.RemovePodSandbox(ctx, &cri.RemovePodSandboxRequest{PodSandboxId: p.id})

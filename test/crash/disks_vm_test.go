@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -22,6 +21,7 @@ import (
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/test/lifetest"
 	"github.com/veneerdm/veneer/test/resulttest"
+	"github.com/veneerdm/veneer/test/waittest"
 	"github.com/veneerdm/veneer/thinpool"
 )
 
@@ -125,10 +125,10 @@ func (w *ward) powerOff() {
 				require.NoError(w.t, err)
 				// A deferred removal may be quicker, and the pool is held until it has ended:
 				// the device has no name any more while the kernel takes its table apart.
-				require.Eventually(w.t, func() bool {
+				waittest.Until(w.t, "a device is removed", func() bool {
 					err = w.dm.Remove(devmapper.ByName(n))
 					return thins || !errors.Is(err, devmapper.ErrBusy)
-				}, 10*time.Second, time.Millisecond)
+				})
 				if !errors.Is(err, devmapper.ErrNotExist) {
 					require.NoError(w.t, err)
 				}
@@ -145,20 +145,6 @@ func (w *ward) discard() {
 		s.close()
 	}
 }
-
-// bounded runs f, which must end by itself soon.
-func bounded(f func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- f() }()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(time.Minute):
-		return errHung
-	}
-}
-
-var errHung = errors.New("it does not end")
 
 // possible are the worlds that a store may hold after operations that failed: each has
 // happened, or has not.
@@ -238,8 +224,8 @@ func (w *ward) fallIll(t *testing.T, random *rand.Rand, ill illness, victim *shi
 	loose := map[string]bool{}
 	step := func(sick bool) error {
 		o := life.Next(worlds[0])
-		err := bounded(func() error { return live.Do(ctx, o) })
-		if errors.Is(err, errHung) {
+		err := waittest.Ends(func() error { return live.Do(ctx, o) })
+		if errors.Is(err, waittest.ErrHang) {
 			return fmt.Errorf("%s: %w", o, err)
 		}
 		if err != nil && !sick {
@@ -273,7 +259,7 @@ func (w *ward) fallIll(t *testing.T, random *rand.Rand, ill illness, victim *shi
 			return "", err
 		}
 	}
-	_ = bounded(d.Close) // the catalog may be what is ill
+	_ = waittest.Ends(d.Close) // the catalog may be what is ill
 	w.powerOff()
 	victim.mend()
 	return w.recover(t, ill, victim, worlds, loose)

@@ -16,8 +16,10 @@ import (
 
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/snapstest"
 	"github.com/veneerdm/veneer/test/lifetest"
 	"github.com/veneerdm/veneer/test/resulttest"
+	"github.com/veneerdm/veneer/test/waittest"
 	"github.com/veneerdm/veneer/thinpool"
 )
 
@@ -86,8 +88,12 @@ func (p *pantry) fill(key string, mib int) error {
 	return errors.Join(err, tree.Close())
 }
 
-// attempts tries every verb while something is full. Each answers within its
-// context's time; one that fails changes nothing.
+// longEnough is what an operation may take that waits for space: it is to end by itself
+// or with its context, however long that lasts.
+const longEnough = time.Minute
+
+// attempts tries every verb while something is full. Each ends by itself or with its
+// context; one that fails changes nothing.
 func (p *pantry) attempts(row *resulttest.Row) {
 	p.t.Helper()
 	w := p.list()
@@ -97,13 +103,11 @@ func (p *pantry) attempts(row *resulttest.Row) {
 		{Verb: lifetest.Rollback, Key: "c"}, {Verb: lifetest.Resize, Key: "c", Size: 80 << 20},
 		{Verb: lifetest.Label, Key: "c"}, {Verb: lifetest.CommitHeld, Key: "twin", Other: "made"},
 	} {
-		ctx, cancel := context.WithTimeout(p.t.Context(), 20*time.Second)
-		began := time.Now()
-		err := bounded(func() error { return p.live.Do(ctx, o) })
+		ctx, cancel := context.WithTimeout(p.t.Context(), longEnough)
+		err := waittest.Ends(func() error { return p.live.Do(ctx, o) })
 		cancel()
 		row.Points++
-		require.NotErrorIs(p.t, err, errHung, o.String())
-		require.Less(p.t, time.Since(began), 25*time.Second, o.String())
+		require.NotErrorIs(p.t, err, waittest.ErrHang, o.String())
 		next, class := w.Apply(o)
 		switch {
 		case err == nil:
@@ -192,11 +196,10 @@ func (p *pantry) used() (data, meta uint64) {
 // removal always works, and gives the space back.
 func (p *pantry) removal(row *resulttest.Row, key string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), 30*time.Second)
-	defer cancel()
+	ctx := waittest.Context(p.t)
 	before, _ := p.used()
-	require.NoError(p.t, bounded(func() error { return p.d.Remove(ctx, key) }), "removing works")
-	require.NoError(p.t, bounded(func() error { return p.d.Drain(ctx) }))
+	require.NoError(p.t, waittest.Ends(func() error { return p.d.Remove(ctx, key) }), "removing works")
+	require.NoError(p.t, waittest.Ends(func() error { return p.d.Drain(ctx) }))
 	after, _ := p.used()
 	require.Less(p.t, after, before, "removing gives data blocks back")
 	delete(p.kept, key)
@@ -219,6 +222,7 @@ func TestEverythingFull(t *testing.T) {
 	t.Run("data, queue mode, grown", func(t *testing.T) {
 		o := small
 		o.QueueWhenFull = true
+		snapstest.QueueForever(t)
 		p := r.newPantry(512, o)
 		defer p.end()
 		wrote := make(chan error, 1)
@@ -229,7 +233,9 @@ func TestEverythingFull(t *testing.T) {
 			require.Fail(t, "the writer did not wait", "%v", err)
 		default:
 		}
-		p.do(func(ctx context.Context) error { return bounded(func() error { return p.d.GrowPool(ctx, 128<<20, 0) }) })
+		p.do(func(ctx context.Context) error {
+			return waittest.Ends(func() error { return p.d.GrowPool(ctx, 128<<20, 0) })
+		})
 		require.NoError(t, <-wrote, "growing wakes the writer")
 		row.Points++
 		p.removal(row, "victim")
@@ -295,7 +301,9 @@ func (r *rig) fullMetadata(t *testing.T, row *resulttest.Row) {
 	// Removing answers, whatever the pool can do about it now.
 	require.NoError(t, p.d.Remove(ctx, "many0"))
 	require.NoError(t, p.d.Drain(ctx))
-	p.do(func(ctx context.Context) error { return bounded(func() error { return p.d.GrowPool(ctx, 0, 16<<20) }) })
+	p.do(func(ctx context.Context) error {
+		return waittest.Ends(func() error { return p.d.GrowPool(ctx, 0, 16<<20) })
+	})
 	i, err := p.d.Pool(ctx)
 	require.NoError(t, err)
 	if w := i.Status.(thinpool.Working); w.NeedsCheck {
@@ -322,11 +330,11 @@ func (r *rig) fullMetadata(t *testing.T, row *resulttest.Row) {
 
 func (p *pantry) waitFull() {
 	p.t.Helper()
-	require.Eventually(p.t, func() bool {
+	waittest.Until(p.t, "the pool fills up", func() bool {
 		i, err := p.d.Pool(p.t.Context())
 		w, ok := i.Status.(thinpool.Working)
 		return err == nil && ok && w.Mode == thinpool.ModeNoSpace
-	}, 30*time.Second, 20*time.Millisecond, "the pool fills up")
+	})
 }
 
 // fillDisk fills the filesystem that the store is on.

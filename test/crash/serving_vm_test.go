@@ -6,11 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/veneerdm/veneer/snapshots/remote"
+	"github.com/veneerdm/veneer/test/waittest"
 )
 
 // serve runs the daemon under the tracer, has a client work with it, and kills it after
@@ -27,21 +27,23 @@ func (s *shop) serve(t *testing.T, at int, work func(context.Context, *remote.Cl
 	daemon := make(chan int, 1)
 	go func() { done <- k.run(s.program, s.args("serve"), out, func(pid int) { daemon <- pid }) }()
 	pid := <-daemon
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
+	ctx := waittest.Context(t)
 	var c *remote.Client
-	require.Eventually(t, func() bool {
+	waittest.Until(t, "the daemon answers", func() bool {
+		select {
+		case err := <-done:
+			require.Fail(t, "the daemon has ended", "%v: %s", err, s.said())
+		default:
+		}
 		if c, err = remote.Dial(socket); err != nil {
 			return false
 		}
-		ask, cancel := context.WithTimeout(ctx, time.Second)
-		defer cancel()
-		if _, err := c.Root(ask); err == nil {
+		if _, err := c.Root(ctx); err == nil {
 			return true
 		}
 		_ = c.Close() // nobody is there yet
 		return false
-	}, 30*time.Second, 20*time.Millisecond, "the daemon does not answer: %s", s.said())
+	})
 	k.armed.Store(true)
 	acked = work(ctx, c)
 	k.armed.Store(false)

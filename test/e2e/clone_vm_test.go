@@ -20,18 +20,30 @@ type writer struct {
 	dir   string
 	mu    sync.Mutex
 	acked int
+	goal  int           // what was asked for last
 	moved chan struct{} // told of every acknowledgement, if anybody listens
+	asked chan struct{} // told of every new goal
 	stop  chan struct{}
 	ended chan error
 }
 
 func startWriter(dir string) *writer {
-	w := &writer{dir: dir, moved: make(chan struct{}), stop: make(chan struct{}), ended: make(chan error, 1)}
+	w := &writer{dir: dir, moved: make(chan struct{}), asked: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan error, 1)}
 	go func() { w.ended <- w.run() }()
 	return w
 }
 
 func contentOf(n int) string { return strings.Repeat(fmt.Sprintf("file %06d;", n), 1+n%3000) }
+
+// ahead is how many files a writer makes beyond its goal. However slow its reader is, the
+// disk does not fill up.
+const ahead = 200
+
+func (w *writer) mayGoOn() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.acked < w.goal+ahead
+}
 
 func (w *writer) run() error {
 	folder, err := os.Open(w.dir)
@@ -40,6 +52,14 @@ func (w *writer) run() error {
 	}
 	defer folder.Close()
 	for n := 0; ; n++ {
+		for !w.mayGoOn() {
+			select {
+			case <-w.stop:
+				return nil
+			case <-w.asked:
+			case w.moved <- struct{}{}: // whoever missed the last one
+			}
+		}
 		select {
 		case <-w.stop:
 			return nil
@@ -72,6 +92,13 @@ func (w *writer) count() int {
 // reach waits until n files are acknowledged.
 func (w *writer) reach(t *testing.T, n int) {
 	t.Helper()
+	w.mu.Lock()
+	w.goal = n
+	w.mu.Unlock()
+	select {
+	case w.asked <- struct{}{}:
+	default:
+	}
 	for w.count() < n {
 		select {
 		case <-w.moved:

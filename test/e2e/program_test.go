@@ -15,13 +15,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/loopback"
+	"github.com/veneerdm/veneer/test/waittest"
 )
 
 // The program's exit codes, as veneer --help lists them.
@@ -93,9 +93,6 @@ type result struct {
 	stdout, stderr string
 }
 
-// patience is how long any command may take.
-const patience = 2 * time.Minute
-
 func (p *program) command(ctx context.Context, args ...string) *exec.Cmd {
 	words := []string{"--root", p.root, "--progress", "none"}
 	if !strings.Contains(strings.Join(args, " "), "--config") {
@@ -112,7 +109,7 @@ func (p *program) command(ctx context.Context, args ...string) *exec.Cmd {
 // run runs the program to its end, whatever that is.
 func (p *program) run(t *testing.T, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waittest.Hang) // also while the test cleans up
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	cmd := p.command(ctx, args...)

@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/veneerdm/veneer/metadata"
+	"github.com/veneerdm/veneer/test/waittest"
 )
 
 // What cannot be done to images and containers as they are.
@@ -161,9 +161,7 @@ func TestALostCatalogIsReported(t *testing.T) {
 func TestAnInterruptedImportSaysSo(t *testing.T) {
 	p := newProgramWithPool(t)
 	source := "oci:" + layoutOf(t, "app:1", on(t, scratchImage(t), small(t, file("a", "a")), small(t, noise("b", 64*mib, 9))))
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	cmd := p.command(ctx, "--progress", "plain", "image", "import", source)
+	cmd := p.command(waittest.Context(t), "--progress", "plain", "image", "import", source)
 	lines := startReading(t, cmd)
 	lines.until(t, "applying")
 	require.NoError(t, cmd.Process.Signal(os.Interrupt))

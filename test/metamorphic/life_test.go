@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -134,13 +133,16 @@ func sweep(ctx context.Context, live *lifetest.Live, w lifetest.World) error {
 	return lifetest.Whole(ctx, live.D)
 }
 
-// shrinkFor bounds what a failure costs.
-const shrinkFor = 40 * time.Second
+// shrinkTries bounds what a failure costs.
+const shrinkTries = 300
 
 // shrink leaves out operations as long as it goes wrong still.
 func shrink(all lived, goesWrong func(lived) bool) lived {
-	end := time.Now().Add(shrinkFor)
-	wrong := func(l lived) bool { return time.Now().Before(end) && goesWrong(l) }
+	tries := 0
+	wrong := func(l lived) bool {
+		tries++
+		return tries <= shrinkTries && goesWrong(l)
+	}
 	for g := 0; g < len(all) && len(all) > 1; {
 		fewer := append(slices.Clone(all[:g]), all[g+1:]...)
 		if wrong(fewer) {

@@ -117,6 +117,31 @@ func TestNobodySleeps(t *testing.T) {
 	})
 }
 
+// A test waits for an event, and how long that takes is the machine's business: the bound
+// of a hang is waittest's. Where a wait is about time itself, testing/synctest has a clock
+// for it, or a context of milliseconds is meant to end.
+func TestNoTestRacesTheClock(t *testing.T) {
+	clocks := []string{"After", "AfterFunc", "NewTicker", "NewTimer", "Tick"}
+	waits := []string{"Eventually", "Eventuallyf", "EventuallyWithT", "EventuallyWithTf", "Never", "Neverf"}
+	long := []string{"Second", "Minute", "Hour"}
+	eachCall(t, func(file goFile, call *ast.CallExpr, x, name string) {
+		_, synctest := file.imports()["testing/synctest"]
+		if !file.isTest() || synctest || file.dir == "test/waittest" {
+			return
+		}
+		at := at(call.Pos())
+		assert.False(t, x == "time" && slices.Contains(clocks, name), "%s: time.%s: wait for what is to happen, with waittest", at, name)
+		assert.False(t, (x == "assert" || x == "require") && slices.Contains(waits, name), "%s: %s.%s: use waittest.Until", at, x, name)
+		if x == "context" && (name == "WithTimeout" || name == "WithTimeoutCause") {
+			ast.Inspect(call.Args[1], func(node ast.Node) bool {
+				unit, ok := node.(*ast.SelectorExpr)
+				assert.False(t, ok && slices.Contains(long, unit.Sel.Name), "%s: a bound of a hang is waittest.Hang", at)
+				return true
+			})
+		}
+	})
+}
+
 // skips are the reasons that a test may give for not running. Inside the virtual
 // machine a missing feature is a failure.
 var skips = []string{

@@ -10,10 +10,12 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // drainGrace is how long output may still arrive after CMD ended, from children
-// that it left running with its streams.
+// that it left running with its streams. What CMD itself wrote arrives in any case.
 const drainGrace = 200 * time.Millisecond
 
 // runCommand runs CMD to its end and relays what it writes. As the first process
@@ -104,10 +106,33 @@ func (g *guest) relay(kind frameKind, r *os.File) {
 		if n > 0 && g.frames.write(kind, buf[:n]) != nil {
 			return
 		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			g.relayRest(kind, r)
+			return
+		}
 		if err != nil {
 			return
 		}
 	}
+}
+
+// relayRest passes on what is in the pipe. All that CMD wrote and was not read yet is,
+// since CMD has ended; what its children go on to write is left alone.
+func (g *guest) relayRest(kind frameKind, r *os.File) {
+	raw, err := r.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) {
+		left, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ) // FIONREAD of pipe(7)
+		for buf := make([]byte, 32<<10); err == nil && left > 0; {
+			var n int
+			if n, err = unix.Read(int(fd), buf[:min(left, len(buf))]); n <= 0 || g.frames.write(kind, buf[:n]) != nil {
+				return
+			}
+			left -= n
+		}
+	})
 }
 
 // passSignals sends CMD's process group the signals that arrive on the channel.

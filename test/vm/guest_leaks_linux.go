@@ -10,8 +10,9 @@ import (
 )
 
 // leakGrace is how long the kernel may take to finish what CMD had already asked
-// for: a deferred removal, a loop device whose last user just closed it.
-const leakGrace = 2 * time.Second
+// for: a deferred removal, a loop device whose last user just closed it. Only what is
+// left for good takes so long to be reported.
+const leakGrace = 10 * time.Second
 
 // stock is what exists in a machine that a careful program takes away again,
 // described for a person.

@@ -40,9 +40,10 @@ type boot struct {
 var overlayDirs = []string{"/etc", "/var", "/opt", "/root", "/home", "/tmp", "/mnt", "/srv"}
 
 // How long a machine may take to boot, CMD to end by itself after a signal, and
-// the machine to switch itself off after CMD's result.
+// the machine to switch itself off after CMD's result. Booting takes two seconds, or
+// half a minute in an emulation, and many times that on a machine with other work.
 const (
-	bootPatience = 3 * time.Minute
+	bootPatience = 15 * time.Minute
 	signalGrace  = 5 * time.Second
 	haltGrace    = 20 * time.Second
 )

@@ -155,7 +155,7 @@ func enterHostRoot(tag string) error {
 			}
 		}
 	}
-	deadline := time.Now().Add(10 * time.Second) // devices appear on their own time
+	deadline := time.Now().Add(5 * time.Minute) // devices appear on their own time
 	for {
 		err := unix.Mount(tag, initramfsRoot, "9p", unix.MS_RDONLY, options9p)
 		if err == nil {

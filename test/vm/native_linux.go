@@ -48,8 +48,8 @@ func (native) start(b *boot) (*machine, error) {
 	})
 }
 
-// nativePatience bounds the detachment of the scratch disk.
-const nativePatience = 10 * time.Second
+// nativePatience bounds a hang as the scratch disk is attached.
+const nativePatience = 5 * time.Minute
 
 func (g *guest) setUpNative() error {
 	g.channel = os.NewFile(fdFrames, "frames")

@@ -14,9 +14,9 @@ func TestNative(t *testing.T) {
 		$vm -- sh -c 'echo $VENEER_VM; touch $TMPDIR/x; df --output=fstype $VENEER_SCRATCH | tail -1; exit 5'; echo status $?
 		$vm -leakcheck on -- sh -c 'echo 0 8 zero | dmsetup create leaked; mount -t tmpfs none /srv'; echo status $?
 		dmsetup remove leaked
-		$vm -- sh -c 'echo up > /tmp/up; sleep 600' & until [ -e /tmp/up ]; do sleep 0.1; done
+		$vm -- sh -c 'echo up > /tmp/up; sleep 36000' & until [ -e /tmp/up ]; do sleep 0.1; done
 		kill -9 $!
-		for i in $(seq 100); do
+		for i in $(seq 6000); do
 			left="$(losetup -a)$(pgrep sleep)$(ls $TMPDIR/veneer-vm-*/run-* 2>/dev/null)"
 			[ -z "$left" ] && break
 			sleep 0.1

@@ -1,6 +1,3 @@
-// Command table prints what the reliability tests tried and found, and ends with
-// status 1 when anything was violated, a negative control was not caught, or a kind of
-// fault was not tried at all.
-//
-//	go run ./test/crash/table FILE...
-package main
+// Package table prints what the reliability tests tried and found, one row for each
+// kind of fault (see package resulttest), and says which rows are not as they should be.
+package table
