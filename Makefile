@@ -14,6 +14,8 @@ SOAK ?= 15m
 # at the usual speed is reported within the 90 minutes that CI has.
 HANG ?= 60m
 ONLY ?=
+PKG ?= ./metadata/dmthin ./images/layer
+FILES ?=
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
@@ -98,6 +100,10 @@ fuzz: ## fuzz each decoder for FUZZTIME (default 30s)
 		done; \
 	done
 
+.PHONY: mutate
+mutate: bin/gremlins bin/mutate ## change a package's operators one at a time, and expect its own tests to fail (PKG=./metadata/dmthin)
+	@for p in $(PKG); do bin/mutate $(if $(FILES),-files '$(FILES)') "$$p" || exit 1; done
+
 .PHONY: lint
 lint: bin/golangci-lint ## check formatting, and look for mistakes with golangci-lint
 	bin/golangci-lint run ./...
@@ -108,8 +114,8 @@ clean: ## remove what was built; downloaded and made images stay in .cache
 	rm -rf bin
 
 # go's own cache decides what is stale, so programs are built every time.
-.PHONY: bin/vm bin/demo bin/bench $(COMMANDS:%=bin/%)
-bin/vm bin/demo bin/bench: bin/%:
+.PHONY: bin/vm bin/demo bin/bench bin/mutate $(COMMANDS:%=bin/%)
+bin/vm bin/demo bin/bench bin/mutate: bin/%:
 	@$(BUILD) -o $@ ./test/$*
 
 .PHONY: bin/bench-containerd
@@ -125,6 +131,9 @@ $(COMMANDS:%=bin/%): bin/%:
 
 bin/golangci-lint: test/tools/go.mod
 	cd test/tools && CGO_ENABLED=0 $(GO) build -trimpath -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+bin/gremlins: test/tools/gremlins/go.mod
+	cd test/tools/gremlins && CGO_ENABLED=0 $(GO) build -trimpath -o $(CURDIR)/$@ tool
 
 bin/containerd/containerd: test/tools/containerd/go.mod
 	cd test/tools/containerd && CGO_ENABLED=0 $(GO) build -trimpath -tags 'no_btrfs no_zfs' -o $(CURDIR)/bin/containerd/ tool
