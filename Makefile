@@ -108,6 +108,10 @@ fuzz: ## fuzz each decoder for FUZZTIME (default 30s)
 		done; \
 	done
 
+.PHONY: proto
+proto: bin/proto/protoc-gen-go ## write the Go code of the daemon's protocol, service/api/v1/veneer.proto
+	$(GO) run ./test/proto service/api/v1/veneer.proto
+
 .PHONY: lint
 lint: bin/golangci-lint ## check formatting, and look for mistakes with golangci-lint
 	bin/golangci-lint run ./...
@@ -131,6 +135,9 @@ $(COMMANDS:%=bin/%): bin/%:
 
 bin/golangci-lint: test/tools/go.mod
 	cd test/tools && CGO_ENABLED=0 $(GO) build -trimpath -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+bin/proto/protoc-gen-go: test/tools/proto/go.mod
+	cd test/tools/proto && CGO_ENABLED=0 $(GO) build -trimpath -o $(CURDIR)/bin/proto/ tool
 
 bin/containerd/containerd: test/tools/containerd/go.mod
 	cd test/tools/containerd && CGO_ENABLED=0 $(GO) build -trimpath -tags 'no_btrfs no_zfs' -o $(CURDIR)/bin/containerd/ tool

@@ -35,6 +35,9 @@ func getSnapshot(tx *bolt.Tx, key string) (Snapshot, error) {
 }
 
 func putSnapshot(tx *txn, s Snapshot) error {
+	if err := validLabels(s); err != nil {
+		return err
+	}
 	return put(tx, bucketSnapshots, []byte(s.Key), s)
 }
 

@@ -10,13 +10,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/veneerdm/veneer/snapshots/remote"
+	"github.com/veneerdm/veneer/service/client"
 )
 
 // serve runs the daemon under the tracer, has a client work with it, and kills it after
 // a system call that the work made. The result says how far the work got: the key of
 // each acknowledged step.
-func (s *shop) serve(t *testing.T, at int, work func(context.Context, *remote.Client) error) (k *tracer, acked error) {
+func (s *shop) serve(t *testing.T, at int, work func(context.Context, *client.Client) error) (k *tracer, acked error) {
 	t.Helper()
 	out, err := os.Create(s.out)
 	require.NoError(t, err)
@@ -29,18 +29,12 @@ func (s *shop) serve(t *testing.T, at int, work func(context.Context, *remote.Cl
 	pid := <-daemon
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	var c *remote.Client
+	var c *client.Client
 	require.Eventually(t, func() bool {
-		if c, err = remote.Dial(socket); err != nil {
-			return false
-		}
 		ask, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		if _, err := c.Root(ask); err == nil {
-			return true
-		}
-		_ = c.Close() // nobody is there yet
-		return false
+		c, err = client.Dial(ask, socket, "test")
+		return err == nil
 	}, 30*time.Second, 20*time.Millisecond, "the daemon does not answer: %s", s.said())
 	k.armed.Store(true)
 	acked = work(ctx, c)
@@ -60,18 +54,18 @@ func (s *shop) dieServing(t *testing.T) (died int) {
 	t.Helper()
 	for _, v := range []struct {
 		name string
-		work func(context.Context, *remote.Client) error
+		work func(context.Context, *client.Client) error
 		undo []string
 	}{
-		{"serve prepare", func(ctx context.Context, c *remote.Client) error {
+		{"serve prepare", func(ctx context.Context, c *client.Client) error {
 			_, err := c.Prepare(ctx, "container/new", "")
 			return err
 		}, []string{"container", "rm", "new"}},
-		{"serve clone", func(ctx context.Context, c *remote.Client) error {
+		{"serve clone", func(ctx context.Context, c *client.Client) error {
 			_, err := c.Clone(ctx, "container/new", "container/c")
 			return err
 		}, []string{"container", "rm", "new"}},
-		{"serve rollback", func(ctx context.Context, c *remote.Client) error {
+		{"serve rollback", func(ctx context.Context, c *client.Client) error {
 			_, err := c.Rollback(ctx, "container/c", "container/c")
 			return err
 		}, nil},
