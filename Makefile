@@ -103,6 +103,9 @@ fuzz: ## fuzz each decoder for FUZZTIME (default 30s)
 .PHONY: mutate
 mutate: bin/gremlins bin/mutate ## change a package's operators one at a time, and expect its own tests to fail (PKG=./metadata/dmthin)
 	@for p in $(PKG); do bin/mutate $(if $(FILES),-files '$(FILES)') "$$p" || exit 1; done
+.PHONY: proto
+proto: bin/proto/protoc-gen-go ## write the Go code of the daemon's protocol, service/api/v1/veneer.proto
+	$(GO) run ./test/proto service/api/v1/veneer.proto
 
 .PHONY: lint
 lint: bin/golangci-lint ## check formatting, and look for mistakes with golangci-lint
@@ -134,6 +137,8 @@ bin/golangci-lint: test/tools/go.mod
 
 bin/gremlins: test/tools/gremlins/go.mod
 	cd test/tools/gremlins && CGO_ENABLED=0 $(GO) build -trimpath -o $(CURDIR)/$@ tool
+bin/proto/protoc-gen-go: test/tools/proto/go.mod
+	cd test/tools/proto && CGO_ENABLED=0 $(GO) build -trimpath -o $(CURDIR)/bin/proto/ tool
 
 bin/containerd/containerd: test/tools/containerd/go.mod
 	cd test/tools/containerd && CGO_ENABLED=0 $(GO) build -trimpath -tags 'no_btrfs no_zfs' -o $(CURDIR)/bin/containerd/ tool

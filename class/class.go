@@ -44,16 +44,37 @@ func Of(err error) *Class {
 		return nil
 	}
 	for _, c := range table {
-		if errors.Is(err, c) {
+		if c.has(err) {
 			return c
-		}
-		for _, other := range c.also {
-			if errors.Is(err, other) {
-				return c
-			}
 		}
 	}
 	return nil
+}
+
+// All gives every class that an error is of, in the order of Table. An error that
+// crosses a connection takes them along.
+func All(err error) (all []*Class) {
+	if err == nil {
+		return nil
+	}
+	for _, c := range table {
+		if c.has(err) {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+func (c *Class) has(err error) bool {
+	if errors.Is(err, c) {
+		return true
+	}
+	for _, other := range c.also {
+		if errors.Is(err, other) {
+			return true
+		}
+	}
+	return false
 }
 
 // ByWord gives the class that a word stands for, or nil.

@@ -34,6 +34,13 @@ func TestTheFirstRowThatFitsCounts(t *testing.T) {
 	assert.Same(t, class.NoSpace, class.Of(errors.Join(class.NoSpace, class.NotFound)))
 }
 
+func TestAllClassesOfAnError(t *testing.T) {
+	err := errors.Join(class.NotFound, fmt.Errorf("write: %w", syscall.ENOSPC), context.Canceled)
+	assert.Equal(t, []*class.Class{class.Canceled, class.NoSpace, class.NotFound}, class.All(err))
+	assert.Empty(t, class.All(errors.New("else")))
+	assert.Empty(t, class.All(nil))
+}
+
 func TestErrorsOfOtherPackages(t *testing.T) {
 	for err, want := range map[error]*class.Class{
 		syscall.ENOSPC:           class.NoSpace,

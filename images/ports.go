@@ -8,7 +8,7 @@ import (
 
 // Snapshots is what images needs of the driver: snapshots, and a place for the records
 // of images. Errors are classed as those of package snapshots. It is safe for concurrent
-// use; *snapshots.Driver and *remote.Client are such.
+// use; *snapshots.Driver is.
 type Snapshots interface {
 	Stat(ctx context.Context, key string) (snapshots.Info, error)
 	// Prepare makes a writable snapshot of a committed one, or an empty one for "".

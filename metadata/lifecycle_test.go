@@ -292,18 +292,19 @@ func TestTransitionsThatAreRefused(t *testing.T) {
 func TestLabels(t *testing.T) {
 	s := newStore(t)
 	a := s.acknowledged("a")
+	const room = metadata.MaxLabels - metadata.LabelCost - len("a")
 	label := func(name, value string) func(*metadata.Snapshot) error {
 		return func(r *metadata.Snapshot) error { r.Labels = map[string]string{name: value}; return nil }
 	}
-	for _, bad := range []func(*metadata.Snapshot) error{label("a", "\xff"), label("\xff", "a"), label("a", strings.Repeat("x", metadata.MaxLabelsLen))} {
+	for _, bad := range []func(*metadata.Snapshot) error{label("a", "\xff"), label("\xff", "a"), label("a", strings.Repeat("x", room+1))} {
 		_, err := s.c.Update(a, bad)
 		require.ErrorIs(t, err, metadata.ErrInvalid)
 		_, err = s.c.Commit(a, "b", func(r *metadata.Snapshot) { _ = bad(r) })
 		require.ErrorIs(t, err, metadata.ErrInvalid)
 	}
-	got, err := s.c.Update(a, label("a", strings.Repeat("x", metadata.MaxLabelsLen-1)))
+	got, err := s.c.Update(a, label("a", strings.Repeat("x", room)))
 	require.NoError(t, err)
-	assert.Len(t, got.Labels["a"], metadata.MaxLabelsLen-1)
+	assert.Len(t, got.Labels["a"], room)
 	for name, change := range map[string]func(*metadata.Snapshot){
 		"key": func(r *metadata.Snapshot) { r.Key = "b" }, "parent": func(r *metadata.Snapshot) { r.Parent = "b" },
 		"kind": func(r *metadata.Snapshot) { r.Kind = metadata.Committed }, "thin": func(r *metadata.Snapshot) { r.Thin++ },

@@ -11,33 +11,17 @@ import (
 	"github.com/veneerdm/veneer/metadata/dmthin"
 )
 
-// Limits of a snapshot's record, in bytes. JSON and gRPC know no text that is not UTF-8,
-// and a record with all of its labels has to fit into one message.
-const (
-	MaxKeyLen    = 4096
-	MaxLabelsLen = 1 << 20 // all names and values of one snapshot together
-)
+// MaxKeyLen is the longest key of a snapshot in bytes.
+const MaxKeyLen = 4096
 
+// validKey refuses what a record could not hold: JSON knows no bytes that are not UTF-8,
+// and neither does gRPC.
 func validKey(key string) error {
 	if len(key) == 0 || len(key) > MaxKeyLen {
 		return fmt.Errorf("%w: a key has 1 to %d bytes, this one %d", ErrInvalid, MaxKeyLen, len(key))
 	}
 	if !utf8.ValidString(key) {
 		return fmt.Errorf("%w: the key %q is not UTF-8", ErrInvalid, key)
-	}
-	return nil
-}
-
-func validLabels(s Snapshot) error {
-	size := 0
-	for name, value := range s.Labels {
-		if !utf8.ValidString(name) || !utf8.ValidString(value) {
-			return fmt.Errorf("%w: label %q of %q is not UTF-8", ErrInvalid, name, s.Key)
-		}
-		size += len(name) + len(value)
-	}
-	if size > MaxLabelsLen {
-		return fmt.Errorf("%w: the labels of %q have %d bytes, %d are possible", ErrInvalid, s.Key, size, MaxLabelsLen)
 	}
 	return nil
 }

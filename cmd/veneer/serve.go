@@ -12,9 +12,9 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
+	"github.com/veneerdm/veneer/service"
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/snapshots/proxy"
-	"github.com/veneerdm/veneer/snapshots/remote"
 )
 
 func (a *app) serveCommand() *cobra.Command {
@@ -54,8 +54,9 @@ func (a *app) serveDriver(ctx context.Context, d *snapshots.Driver, metricsAddre
 		return err
 	}
 	m := proxy.NewMetrics(d)
-	s := proxy.NewServer(d, a.log, m.Observe)
-	s.RegisterService(remote.Service(), d)
+	s := service.NewServer(a.log, m.Observe)
+	service.Register(s, service.Config{Driver: d, Version: version})
+	proxy.Register(s, d)
 	if metricsAddress != "" {
 		stop, err := a.serveMetrics(metricsAddress, m)
 		if err != nil {
@@ -82,7 +83,7 @@ func (a *app) listen() (net.Listener, error) {
 	}
 	switch len(given) {
 	case 0:
-		return proxy.Listen(a.address)
+		return service.Listen(a.address)
 	case 1:
 		return given[0], nil
 	}

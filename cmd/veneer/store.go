@@ -11,13 +11,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/images"
 	"github.com/veneerdm/veneer/images/progress"
 	"github.com/veneerdm/veneer/internal/bytesize"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
+	"github.com/veneerdm/veneer/service/client"
 	"github.com/veneerdm/veneer/snapshots"
-	"github.com/veneerdm/veneer/snapshots/remote"
 	"github.com/veneerdm/veneer/thinpool"
 )
 
@@ -41,7 +42,7 @@ type driver interface {
 
 var (
 	_ driver = (*snapshots.Driver)(nil)
-	_ driver = (*remote.Client)(nil)
+	_ driver = (*client.Client)(nil)
 )
 
 // openDriver opens the store. When another process has it, and that is the daemon
@@ -51,21 +52,17 @@ func (a *app) openDriver(ctx context.Context) (driver, error) {
 	if !errors.Is(err, snapshots.ErrLocked) {
 		return d, err
 	}
-	c, dialErr := remote.Dial(a.address)
-	if dialErr != nil {
-		return nil, errors.Join(err, dialErr)
-	}
-	ask, cancel := context.WithTimeout(ctx, askFor)
-	defer cancel()
-	if root, askErr := c.Root(ask); askErr != nil || root != a.root {
-		return nil, errors.Join(err, c.Close()) // it is not the daemon
+	c, dialErr := client.Dial(ctx, a.address, version)
+	switch {
+	case errors.Is(dialErr, class.Version):
+		return nil, dialErr
+	case dialErr != nil:
+		return nil, err // nobody answers, so it is another command that has the store
+	case c.Root() != a.root:
+		return nil, errors.Join(err, c.Close()) // it is the daemon of another store
 	}
 	return c, nil
 }
-
-// askFor is how long the daemon may take to say which store it has. Where nobody listens
-// on the address the answer is there at once.
-const askFor = 30 * time.Second
 
 // withDriver opens the store for f.
 func (a *app) withDriver(ctx context.Context, f func(driver) error) error {

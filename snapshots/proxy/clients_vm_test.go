@@ -22,12 +22,12 @@ import (
 	csnapshots "github.com/containerd/containerd/v2/core/snapshots"
 	remote "github.com/containerd/containerd/v2/core/snapshots/proxy"
 	"github.com/containerd/errdefs"
-	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/veneerdm/veneer/service"
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/snapshots/proxy"
 	"github.com/veneerdm/veneer/test/resulttest"
@@ -50,13 +50,13 @@ func serve(t *testing.T) *served {
 	run, err := os.MkdirTemp("/run", "veneer-test-") //nolint:usetesting // a socket's path is short
 	require.NoError(t, err)
 	s := &served{d: d, address: filepath.Join(run, "sub", "veneer.sock")}
-	l, err := proxy.Listen(s.address)
+	l, err := service.Listen(s.address)
 	require.NoError(t, err)
-	log := logrus.New()
-	log.SetOutput(io.Discard)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- proxy.NewServer(d, log, proxy.NewMetrics(d).Observe).Serve(ctx, l) }()
+	server := service.NewServer(nil, proxy.NewMetrics(d).Observe)
+	proxy.Register(server, d)
+	go func() { ended <- server.Serve(ctx, l) }()
 	t.Cleanup(func() {
 		stop()
 		require.NoError(t, <-ended)
@@ -83,7 +83,7 @@ func TestSocketIsRootsAlone(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o700), st.Mode().Perm())
 
-	_, err = proxy.Listen(s.address)
+	_, err = service.Listen(s.address)
 	require.ErrorIs(t, err, snapshots.ErrLocked, "a socket that is answered is not replaced")
 
 	// Somebody who got at the socket all the same is hung up on.

@@ -1,5 +1,5 @@
 // Package proxy makes the driver a containerd snapshotter: a Go program can use it
-// as one, and [Serve] offers it over gRPC as a proxy plugin.
+// as one, and [Register] offers it over gRPC as a proxy plugin.
 //
 // A [Snapshotter] keeps nothing of its own; it says the driver's words in
 // containerd's. Errors carry errdefs classes, so that they cross gRPC. Mounts are

@@ -9,14 +9,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/veneerdm/veneer/snapshots/remote"
+	"github.com/veneerdm/veneer/service/client"
 	"github.com/veneerdm/veneer/test/waittest"
 )
 
 // serve runs the daemon under the tracer, has a client work with it, and kills it after
 // a system call that the work made. The result says how far the work got: the key of
 // each acknowledged step.
-func (s *shop) serve(t *testing.T, at int, work func(context.Context, *remote.Client) error) (k *tracer, acked error) {
+func (s *shop) serve(t *testing.T, at int, work func(context.Context, *client.Client) error) (k *tracer, acked error) {
 	t.Helper()
 	out, err := os.Create(s.out)
 	require.NoError(t, err)
@@ -28,21 +28,15 @@ func (s *shop) serve(t *testing.T, at int, work func(context.Context, *remote.Cl
 	go func() { done <- k.run(s.program, s.args("serve"), out, func(pid int) { daemon <- pid }) }()
 	pid := <-daemon
 	ctx := waittest.Context(t)
-	var c *remote.Client
+	var c *client.Client
 	waittest.Until(t, "the daemon answers", func() bool {
 		select {
 		case err := <-done:
 			require.Fail(t, "the daemon has ended", "%v: %s", err, s.said())
 		default:
 		}
-		if c, err = remote.Dial(socket); err != nil {
-			return false
-		}
-		if _, err := c.Root(ctx); err == nil {
-			return true
-		}
-		_ = c.Close() // nobody is there yet
-		return false
+		c, err = client.Dial(ctx, socket, "test")
+		return err == nil
 	})
 	k.armed.Store(true)
 	acked = work(ctx, c)
@@ -62,18 +56,18 @@ func (s *shop) dieServing(t *testing.T) (died int) {
 	t.Helper()
 	for _, v := range []struct {
 		name string
-		work func(context.Context, *remote.Client) error
+		work func(context.Context, *client.Client) error
 		undo []string
 	}{
-		{"serve prepare", func(ctx context.Context, c *remote.Client) error {
+		{"serve prepare", func(ctx context.Context, c *client.Client) error {
 			_, err := c.Prepare(ctx, "container/new", "")
 			return err
 		}, []string{"container", "rm", "new"}},
-		{"serve clone", func(ctx context.Context, c *remote.Client) error {
+		{"serve clone", func(ctx context.Context, c *client.Client) error {
 			_, err := c.Clone(ctx, "container/new", "container/c")
 			return err
 		}, []string{"container", "rm", "new"}},
-		{"serve rollback", func(ctx context.Context, c *remote.Client) error {
+		{"serve rollback", func(ctx context.Context, c *client.Client) error {
 			_, err := c.Rollback(ctx, "container/c", "container/c")
 			return err
 		}, nil},

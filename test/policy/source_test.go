@@ -28,6 +28,9 @@ type goFile struct {
 	lines int
 }
 
+// isGenerated tells files that a program has written.
+func (f goFile) isGenerated() bool { return ast.IsGenerated(f.ast) }
+
 func (f goFile) isTest() bool { return strings.HasSuffix(f.path, "_test.go") }
 
 // isTestKit tells packages made for tests, here or in other people's programs.
