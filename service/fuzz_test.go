@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
@@ -14,6 +13,7 @@ import (
 	api "github.com/veneerdm/veneer/service/api/v1"
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/snapshots/snapstest"
+	"github.com/veneerdm/veneer/test/waittest"
 )
 
 // pieces is a stream whose client has sent one message and reads whatever comes.
@@ -104,7 +104,7 @@ func FuzzRequests(f *testing.F) {
 	f.Add(byte(0), []byte("\xff"), byte(255), []byte("\x0a\x02\xff\xfe"))
 	f.Fuzz(func(t *testing.T, method byte, first []byte, other byte, second []byte) {
 		m := snapstest.NewFake(t)
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), waittest.Hang)
 		defer cancel()
 		config := m.Config()
 		d, err := snapshots.CreatePool(ctx, config, m.Options())

@@ -113,7 +113,7 @@ func (d *Driver) examineThins(ctx context.Context, fix bool) (findings []Finding
 			})
 		}
 	}
-	outcomes, err := d.settle(ctx, all, wanted)
+	outcomes, err := d.carryOut(ctx, all, wanted)
 	for _, o := range outcomes {
 		f := Finding{What: o.thin.String(), Cure: o.row.Cure(), Done: o.done(wanted)}
 		if o.row.Needs(lifecycle.Adopt) && f.Done {

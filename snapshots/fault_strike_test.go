@@ -153,7 +153,6 @@ func (h faultyHost) Grow(ctx context.Context, m snapshots.Mount) error {
 
 func (h faultyHost) Settle(ctx context.Context, device string) (s filesystem.State, err error) {
 	err = h.f.port("Settle", func() (err error) { s, err = h.Host.Settle(ctx, device); return err }, nil)
-	s.NeedsReplay = s.NeedsReplay || h.f.unclean
 	return s, err
 }
 

@@ -34,7 +34,6 @@ type faulty struct {
 
 	dir         string
 	held        snapstest.Volume
-	unclean     bool // filesystems look as if they had not been unmounted
 	strike      *strike
 	beforeWrite func() error // asked instead of the strike, if set
 	dead        bool

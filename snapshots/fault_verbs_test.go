@@ -2,9 +2,11 @@ package snapshots_test
 
 import (
 	"context"
+	"path/filepath"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/snapshots"
 )
 
@@ -30,7 +32,22 @@ func drained(run func(context.Context, *faulty) error) func(context.Context, *fa
 	}
 }
 
-func unclean(_ context.Context, f *faulty) { f.unclean = true }
+// unclean leaves a filesystem that was not unmounted.
+func unclean(ctx context.Context, f *faulty) {
+	m, err := f.d.Mounts(ctx, "idle")
+	require.NoError(f.t, err)
+	f.m.Crash(f.t, f.m.Mount(f.t, m))
+}
+
+// inactive is unclean without its device, as after a reboot.
+func inactive(ctx context.Context, f *faulty) {
+	unclean(ctx, f)
+	info, err := f.d.Stat(ctx, "idle")
+	require.NoError(f.t, err)
+	name, err := devmapper.NewName(filepath.Base(info.Device))
+	require.NoError(f.t, err)
+	require.NoError(f.t, f.config().DM.Remove(devmapper.ByName(name)))
+}
 
 // resized makes the active snapshots larger than what they were taken from.
 func resized(ctx context.Context, f *faulty) {
@@ -73,6 +90,8 @@ var verbs = []verb{
 	{name: "roll back larger", from: resized, run: func(ctx context.Context, f *faulty) error { _, err := f.d.Rollback(ctx, "idle", ""); return err },
 		after: map[string]string{"idle": "base"}, before: map[string]string{"idle": "idle"}},
 	{name: "commit unclean", from: unclean, run: func(ctx context.Context, f *faulty) error { return f.d.Commit(ctx, "done", "idle") },
+		after: map[string]string{"done": "idle", "idle": "-"}, before: map[string]string{"done": "-", "idle": "idle"}},
+	{name: "commit inactive", from: inactive, run: func(ctx context.Context, f *faulty) error { return f.d.Commit(ctx, "done", "idle") },
 		after: map[string]string{"done": "idle", "idle": "-"}, before: map[string]string{"done": "-", "idle": "idle"}},
 	{name: "commit held xfs", xfs: true, run: func(ctx context.Context, f *faulty) error { return f.d.Commit(ctx, "done", "held") },
 		after: map[string]string{"done": "held", "held": "-"}, before: map[string]string{"done": "-", "held": "held"}},

@@ -24,7 +24,12 @@ func (machine) Format(ctx context.Context, f filesystem.Format) error {
 	return filesystem.Make(ctx, f)
 }
 
-func (machine) Grow(ctx context.Context, m Mount) error { return filesystem.Grow(ctx, m) }
+func (machine) Grow(ctx context.Context, m Mount) error {
+	if m.Type == "" {
+		return nil
+	}
+	return filesystem.Grow(ctx, m)
+}
 
 func (machine) Settle(_ context.Context, device string) (filesystem.State, error) {
 	return filesystem.Settle(device)

@@ -216,10 +216,10 @@ func TestPeersUsageOfOverwrittenBlocks(t *testing.T) {
 
 // A removal, which would have made room, waited behind a full pool.
 func TestPeersRemovalBehindAFullPool(t *testing.T) {
-	snapstest.QueueForever(t)
 	m, d := newReal(t, func(o *snapshots.PoolOptions) {
 		o.DataSize, o.BaseSize, o.QueueWhenFull = 192<<20, 256<<20, true
 	})
+	snapstest.QueueForever(t)
 	ctx := t.Context()
 	layerOf(t, m, d, "victim", "", "big", strings.Repeat("v", 96<<20))
 	mount, err := d.Prepare(ctx, "writer", "")

@@ -18,7 +18,8 @@ type Disks = disk.Disks
 type Host interface {
 	// Format makes an empty filesystem.
 	Format(ctx context.Context, f filesystem.Format) error
-	// Grow makes the filesystem as large as its device, mounted or not.
+	// Grow makes the filesystem as large as its device, mounted or not. A device that
+	// holds none, type "", stays as it is.
 	Grow(ctx context.Context, m Mount) error
 	// Settle flushes the device's cache, and then says what the disk has: which
 	// filesystem, and whether its log is to be replayed. A device that is not there is

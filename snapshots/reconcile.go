@@ -21,7 +21,7 @@ func (d *Driver) reconcile(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("compare the catalog with the pool: %w", class.Ensure(err))
 	}
-	done, err := d.settle(ctx, all, lifecycle.Action.AtStart)
+	done, err := d.carryOut(ctx, all, lifecycle.Action.AtStart)
 	for _, o := range done {
 		d.logOutcome(o)
 	}
@@ -43,9 +43,9 @@ func (o outcome) done(wanted func(lifecycle.Action) bool) bool {
 	return o.err == nil && !slices.ContainsFunc(o.row.Actions, func(a lifecycle.Action) bool { return !wanted(a) })
 }
 
-// settle carries out those actions that are wanted: on devices one by one, on records in
+// carryOut carries out those actions that are wanted: on devices one by one, on records in
 // one transaction for each kind. It gives the outcome for each id that needs any.
-func (d *Driver) settle(ctx context.Context, all []thin, wanted func(lifecycle.Action) bool) ([]outcome, error) {
+func (d *Driver) carryOut(ctx context.Context, all []thin, wanted func(lifecycle.Action) bool) ([]outcome, error) {
 	var outcomes []outcome
 	for _, t := range all {
 		if row := lifecycle.Decide(t.Observed); len(row.Actions) > 0 {

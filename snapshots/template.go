@@ -74,7 +74,10 @@ func (d *Driver) format(ctx context.Context, t metadata.Template) error {
 		Zeroed: !d.record.ExposeDeletedData,
 	})
 	if err == nil {
-		_, err = d.host.Settle(ctx, live.Path())
+		var state filesystem.State
+		if state, err = d.host.Settle(ctx, live.Path()); err == nil && state.NeedsReplay {
+			err = errStillDirty // views show it, too
+		}
 	}
 	return errors.Join(err, d.pool.DeactivateThin(t.Thin))
 }

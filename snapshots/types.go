@@ -26,7 +26,7 @@ type Info struct {
 	Parent     string            // key of the committed snapshot below, "" for none
 	Kind       Kind              // active, committed or view
 	Size       uint64            // size of the block device in bytes
-	Filesystem string            // a name of package filesystem
+	Filesystem string            // a name of package filesystem; "" for a device without a known one
 	ThinID     dmthin.ThinID     // thin device that holds the content; a view names its parent's
 	Device     string            // path of the block device, whether it is active or not
 	Labels     map[string]string // the caller's own words, kept and never interpreted

@@ -56,7 +56,8 @@ func Read(device io.ReaderAt, log bool) (s State, err error) {
 	head := make([]byte, HeadSize)
 	if n, err := device.ReadAt(head, 0); n < len(head) {
 		if errors.Is(err, io.EOF) {
-			err = nil // smaller than any filesystem
+			// Nothing that has a use is so small: a device without a table is.
+			err = fmt.Errorf("it ends at byte %d: %w", n, io.ErrUnexpectedEOF)
 		}
 		return s, err
 	}

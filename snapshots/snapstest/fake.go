@@ -2,15 +2,12 @@ package snapstest
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
@@ -22,7 +19,6 @@ import (
 	"github.com/veneerdm/veneer/metadata/dmthin"
 	"github.com/veneerdm/veneer/metadata/dmthin/dmthintest"
 	"github.com/veneerdm/veneer/snapshots"
-	"github.com/veneerdm/veneer/snapshots/filesystem"
 	"github.com/veneerdm/veneer/thinpool"
 )
 
@@ -205,107 +201,3 @@ func (f *fakeDisks) Delete(_ context.Context, p metadata.Pool) error {
 	}
 	return nil
 }
-
-// The fake filesystem: block 0 says how large it is, and a file is in the block
-// that its name hashes to.
-const (
-	fakeMagic = 0x56454e45
-	fakeBlock = 64 << 10
-)
-
-type fakeHost Fake
-
-func (f *fakeHost) open(device string) (*dmtest.Disk, error) {
-	return f.Kernel.Open(strings.TrimPrefix(device, "/dev/mapper/"))
-}
-
-func (f *fakeHost) with(device string, use func(*dmtest.Disk) error) error {
-	d, err := f.open(device)
-	if err != nil {
-		return err
-	}
-	return errors.Join(use(d), d.Close())
-}
-
-func (f *fakeHost) writeSize(device string) error {
-	return f.with(device, func(d *dmtest.Disk) error {
-		head := binary.LittleEndian.AppendUint64(nil, fakeMagic)
-		_, err := d.WriteAt(binary.LittleEndian.AppendUint64(head, uint64(d.Size())), 0)
-		return err
-	})
-}
-
-func (f *fakeHost) Format(_ context.Context, o filesystem.Format) error { return f.writeSize(o.Device) }
-
-func (f *fakeHost) Grow(_ context.Context, m snapshots.Mount) error { return f.writeSize(m.Source) }
-
-func (f *fakeHost) Settle(_ context.Context, device string) (s filesystem.State, err error) {
-	return s, f.with(device, func(*dmtest.Disk) error { return nil })
-}
-
-func (f *fakeHost) Replay(context.Context, snapshots.Mount) error { return nil }
-
-func (f *fakeHost) Identify(device string) (sb filesystem.Superblock, err error) {
-	err = f.with(device, func(d *dmtest.Disk) error {
-		var head [16]byte
-		if _, err := d.ReadAt(head[:], 0); err != nil {
-			return err
-		}
-		if binary.LittleEndian.Uint64(head[:]) == fakeMagic {
-			sb.Kind, sb.Size = "ext4", binary.LittleEndian.Uint64(head[8:])
-		}
-		return nil
-	})
-	return sb, err
-}
-
-func (f *fakeHost) Discard(_ context.Context, device string) error {
-	return f.with(device, (*dmtest.Disk).Discard)
-}
-
-type fakeVolume struct {
-	d    *dmtest.Disk
-	size uint64
-}
-
-// Mount opens the device and checks that there is a filesystem that fits it.
-func (f *Fake) Mount(t testing.TB, m snapshots.Mount) Volume {
-	t.Helper()
-	d, err := (*fakeHost)(f).open(m.Source)
-	require.NoError(t, err)
-	var head [16]byte
-	_, err = d.ReadAt(head[:], 0)
-	require.NoError(t, err)
-	require.EqualValues(t, fakeMagic, binary.LittleEndian.Uint64(head[:]), "no filesystem on %s", m.Source)
-	size := binary.LittleEndian.Uint64(head[8:])
-	require.LessOrEqual(t, size, uint64(d.Size()), "filesystem larger than its device")
-	return &fakeVolume{d, size}
-}
-
-func slot(name string) int64 {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(name)) // never fails
-	return (1 + int64(h.Sum32()%900)) * fakeBlock
-}
-
-func (v *fakeVolume) Put(name, content string) error {
-	if len(content) > fakeBlock-8 {
-		return fmt.Errorf("%d bytes do not fit", len(content))
-	}
-	b := binary.LittleEndian.AppendUint64(nil, uint64(len(content)))
-	_, err := v.d.WriteAt(append(b, content...), slot(name))
-	return err
-}
-
-func (v *fakeVolume) Get(name string) (string, error) {
-	var n [8]byte
-	if _, err := v.d.ReadAt(n[:], slot(name)); err != nil {
-		return "", err
-	}
-	b := make([]byte, binary.LittleEndian.Uint64(n[:]))
-	_, err := v.d.ReadAt(b, slot(name)+8)
-	return string(b), err
-}
-
-func (v *fakeVolume) Size() uint64   { return v.size }
-func (v *fakeVolume) Unmount() error { return v.d.Close() }

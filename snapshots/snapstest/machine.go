@@ -14,6 +14,11 @@ type Machine interface {
 	Options() snapshots.PoolOptions
 	// Mount mounts a snapshot.
 	Mount(t testing.TB, m snapshots.Mount) Volume
+	// Crash lets go of a volume as a machine does that loses the power: what was put is
+	// on disk, and the filesystem was not unmounted.
+	Crash(t testing.TB, v Volume)
+	// Hold opens a snapshot's device, as a virtual machine does, until release is called.
+	Hold(t testing.TB, m snapshots.Mount) (release func())
 	// Reboot takes everything away that a reboot does.
 	Reboot(t testing.TB)
 	// CheckPool examines what a deactivated pool has on its disks.

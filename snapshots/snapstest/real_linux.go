@@ -1,6 +1,7 @@
 package snapstest
 
 import (
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/veneerdm/veneer/devmapper"
+	"github.com/veneerdm/veneer/internal/ioctl"
 	"github.com/veneerdm/veneer/loopback"
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/snapshots/filesystem"
@@ -126,6 +128,27 @@ func (r *Real) Mount(t testing.TB, m snapshots.Mount) Volume {
 	tree, err := m.Open()
 	require.NoError(t, err)
 	return realVolume{tree}
+}
+
+// shutDown is EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN of fs/ext4/ext4.h and
+// fs/xfs/libxfs/xfs_fs.h: nothing is written any more, after the log if its argument is 1.
+const shutDown = 0x8004587d
+
+// Crash stops all writes of a volume's filesystem, and unmounts what is left.
+func (r *Real) Crash(t testing.TB, v Volume) {
+	t.Helper()
+	tree := v.(realVolume).tree
+	require.NoError(t, unix.Syncfs(tree.FD()))
+	require.NoError(t, ioctl.Do(uintptr(tree.FD()), shutDown, binary.NativeEndian.AppendUint32(nil, 1)))
+	_ = tree.Close() // says EIO
+}
+
+// Hold opens a device.
+func (r *Real) Hold(t testing.TB, m snapshots.Mount) (release func()) {
+	t.Helper()
+	f, err := os.OpenFile(m.Source, os.O_RDWR, 0)
+	require.NoError(t, err)
+	return func() { require.NoError(t, f.Close()) }
 }
 
 func (v realVolume) path(name string) string { return v.tree.Path() + "/" + name }

@@ -22,6 +22,7 @@ func Run(t *testing.T, newMachine func(t *testing.T) Machine) {
 		{"RefusesWhatMakesNoSense", refusesWhatMakesNoSense},
 		{"ViewsAreReadOnlyAndShared", viewsAreReadOnlyAndShared},
 		{"CommitOfWhatIsHeld", commitOfWhatIsHeld},
+		{"CommittedCanBeMounted", committedCanBeMounted},
 		{"CloneOfWhatIsHeld", cloneOfWhatIsHeld},
 		{"Rollback", rollback},
 		{"ResizeGrowsAndChildrenKeepTheSize", resizeGrows},

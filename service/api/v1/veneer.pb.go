@@ -1654,6 +1654,7 @@ type PoolInfo struct {
 	Snapshots     int64             `protobuf:"varint,18,opt,name=snapshots,proto3" json:"snapshots,omitempty"` // that were ever made
 	Trash         int64             `protobuf:"varint,19,opt,name=trash,proto3" json:"trash,omitempty"`
 	Unknown       []uint32          `protobuf:"varint,20,rep,packed,name=unknown,proto3" json:"unknown,omitempty"`
+	Lost          int64             `protobuf:"varint,21,opt,name=lost,proto3" json:"lost,omitempty"` // snapshots whose thin devices the pool has lost
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1837,6 +1838,13 @@ func (x *PoolInfo) GetUnknown() []uint32 {
 		return x.Unknown
 	}
 	return nil
+}
+
+func (x *PoolInfo) GetLost() int64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
 }
 
 type isPoolInfo_Status interface {
@@ -2738,7 +2746,7 @@ const file_service_api_v1_veneer_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\"+\n" +
 	"\x0fHoldersResponse\x12\x18\n" +
 	"\aholders\x18\x01 \x01(\x03R\aholders\"\r\n" +
-	"\vPoolRequest\"\xb5\b\n" +
+	"\vPoolRequest\"\xc9\b\n" +
 	"\bPoolInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
@@ -2763,7 +2771,8 @@ const file_service_api_v1_veneer_proto_rawDesc = "" +
 	"\x06failed\x18\x11 \x01(\v2\x1a.veneer.v1.PoolInfo.FailedH\x00R\x06failed\x12\x1c\n" +
 	"\tsnapshots\x18\x12 \x01(\x03R\tsnapshots\x12\x14\n" +
 	"\x05trash\x18\x13 \x01(\x03R\x05trash\x12\x18\n" +
-	"\aunknown\x18\x14 \x03(\rR\aunknown\x1a\xdd\x02\n" +
+	"\aunknown\x18\x14 \x03(\rR\aunknown\x12\x12\n" +
+	"\x04lost\x18\x15 \x01(\x03R\x04lost\x1a\xdd\x02\n" +
 	"\aWorking\x12 \n" +
 	"\vtransaction\x18\x01 \x01(\x04R\vtransaction\x12\x1b\n" +
 	"\tused_meta\x18\x02 \x01(\x04R\busedMeta\x12\x1d\n" +

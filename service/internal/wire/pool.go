@@ -15,7 +15,7 @@ func FromPool(p snapshots.PoolInfo) *api.PoolInfo {
 		VolumeGroup: p.VolumeGroup, ExistingPool: p.ExistingPool, BlockSize: p.BlockSize, LowWater: p.LowWater,
 		ErrorWhenFull: p.ErrorWhenFull, ExposeDeletedData: p.ExposeDeletedData, Filesystem: p.Filesystem,
 		MkfsOptions: p.MkfsOptions, BaseSize: p.BaseSize, Created: FromTime(p.Created),
-		Snapshots: int64(p.Snapshots), Trash: int64(p.Trash),
+		Snapshots: int64(p.Snapshots), Trash: int64(p.Trash), Lost: int64(p.Lost),
 	}
 	for _, id := range p.Unknown {
 		m.Unknown = append(m.Unknown, uint32(id))
@@ -42,7 +42,7 @@ func ToPool(m *api.PoolInfo) snapshots.PoolInfo {
 			ErrorWhenFull: m.GetErrorWhenFull(), ExposeDeletedData: m.GetExposeDeletedData(), Filesystem: m.GetFilesystem(),
 			MkfsOptions: m.GetMkfsOptions(), BaseSize: m.GetBaseSize(), Created: ToTime(m.GetCreated()),
 		},
-		Snapshots: int(m.GetSnapshots()), Trash: int(m.GetTrash()),
+		Snapshots: int(m.GetSnapshots()), Trash: int(m.GetTrash()), Lost: int(m.GetLost()),
 	}
 	for _, id := range m.GetUnknown() {
 		p.Unknown = append(p.Unknown, dmthin.ThinID(id))

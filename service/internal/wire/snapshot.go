@@ -30,7 +30,7 @@ func ToTime(t *timestamppb.Timestamp) time.Time {
 func FromInfo(i snapshots.Info) *api.Snapshot {
 	return &api.Snapshot{
 		Key: i.Key, Parent: i.Parent, Kind: string(i.Kind), Size: i.Size, Filesystem: i.Filesystem,
-		ThinId: uint32(i.ThinID), Device: i.Device, Labels: i.Labels, Created: FromTime(i.Created), Updated: FromTime(i.Updated),
+		ThinId: uint32(i.ThinID), Device: i.Device, Labels: i.Labels, Lost: i.Lost, Created: FromTime(i.Created), Updated: FromTime(i.Updated),
 	}
 }
 
@@ -38,7 +38,7 @@ func FromInfo(i snapshots.Info) *api.Snapshot {
 func ToInfo(s *api.Snapshot) snapshots.Info {
 	return snapshots.Info{
 		Key: s.GetKey(), Parent: s.GetParent(), Kind: snapshots.Kind(s.GetKind()), Size: s.GetSize(), Filesystem: s.GetFilesystem(),
-		ThinID: dmthin.ThinID(s.GetThinId()), Device: s.GetDevice(), Labels: s.GetLabels(), Created: ToTime(s.GetCreated()), Updated: ToTime(s.GetUpdated()),
+		ThinID: dmthin.ThinID(s.GetThinId()), Device: s.GetDevice(), Labels: s.GetLabels(), Lost: s.GetLost(), Created: ToTime(s.GetCreated()), Updated: ToTime(s.GetUpdated()),
 	}
 }
 
