@@ -1,11 +1,8 @@
 package snapshots_test
 
 import (
-	"bytes"
 	"context"
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -13,7 +10,6 @@ import (
 
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata"
-	"github.com/veneerdm/veneer/metadata/dmthin"
 	"github.com/veneerdm/veneer/snapshots"
 	"github.com/veneerdm/veneer/snapshots/snapstest"
 )
@@ -135,115 +131,6 @@ func TestStartDeletesReservedTrash(t *testing.T) {
 	assert.Empty(t, info.Unknown)
 }
 
-// A committed layer whose thin device the pool has lost: it is marked, refused for new
-// children and removable; its children are whole thin devices and are served.
-func TestALostLayerIsDegradedAndNotDead(t *testing.T) {
-	ctx := t.Context()
-	c := newCrashed(t)
-	base := c.record("base")
-	require.NoError(t, c.dm.Remove(c.ref("fake-thin-"+base.Thin.String())), "the view's device")
-	c.message("delete " + base.Thin.String())
-	for range 2 {
-		d, err := c.open()
-		require.NoError(t, err)
-		info, err := d.Stat(ctx, "base")
-		require.NoError(t, err)
-		assert.True(t, info.Lost)
-		pool, err := d.Pool(ctx)
-		require.NoError(t, err)
-		assert.Equal(t, 1, pool.Lost)
-		_, err = d.Prepare(ctx, "new", "base")
-		require.ErrorIs(t, err, snapshots.ErrLost)
-		_, err = d.View(ctx, "other view", "base")
-		require.ErrorIs(t, err, snapshots.ErrLost)
-		_, err = d.Mounts(ctx, "view")
-		require.ErrorIs(t, err, snapshots.ErrLost)
-		_, err = d.Usage(ctx, "base")
-		require.ErrorIs(t, err, snapshots.ErrLost)
-		require.ErrorIs(t, d.Remove(ctx, "base"), snapshots.ErrInUse)
-		for key, content := range map[string]string{"idle": "idle", "held": "held"} {
-			m, err := d.Mounts(ctx, key)
-			require.NoError(t, err)
-			v := c.m.Mount(t, m)
-			got, err := v.Get("a")
-			require.NoError(t, err)
-			assert.Equal(t, content, got)
-			require.NoError(t, v.Unmount())
-			_, err = d.Usage(ctx, key)
-			require.NoError(t, err)
-		}
-		require.NoError(t, d.Close())
-
-		findings, err := snapshots.Examine(ctx, c.m.Config(), true)
-		require.NoError(t, err)
-		require.Len(t, findings, 1)
-		assert.Contains(t, findings[0].What, `"base"`)
-		assert.Contains(t, findings[0].What, "2 children")
-		assert.False(t, findings[0].Done, "nothing brings it back")
-	}
-	d := c.mustOpen()
-	for _, key := range []string{"view", "idle", "held", "base"} {
-		require.NoError(t, d.Remove(ctx, key), key)
-	}
-	require.NoError(t, d.Drain(ctx))
-	pool, err := d.Pool(ctx)
-	require.NoError(t, err)
-	assert.Zero(t, pool.Lost)
-	assert.Zero(t, pool.Trash)
-}
-
-// A lost layer that is committed again under its name has its children still.
-func TestALostLayerIsMadeAgain(t *testing.T) {
-	ctx := t.Context()
-	c := newCrashed(t)
-	base := c.record("base")
-	require.NoError(t, c.dm.Remove(c.ref("fake-thin-"+base.Thin.String())))
-	c.message("delete " + base.Thin.String())
-	d := c.mustOpen()
-	_, err := d.Prepare(ctx, "again", "")
-	require.NoError(t, err)
-	require.NoError(t, d.Commit(ctx, "base", "again"))
-	info, err := d.Stat(ctx, "base")
-	require.NoError(t, err)
-	assert.False(t, info.Lost)
-	children, err := d.Children(ctx, "base")
-	require.NoError(t, err)
-	assert.Equal(t, []string{"held", "idle", "view"}, children)
-	_, err = d.Prepare(ctx, "new", "base")
-	require.NoError(t, err)
-}
-
-// A container whose thin device is gone keeps its record, whether it was committed, and
-// whether anything was recorded after its acknowledgement.
-func TestALostContainerIsNotDropped(t *testing.T) {
-	ctx := t.Context()
-	c := newCrashed(t)
-	d, err := c.open()
-	require.NoError(t, err)
-	_, err = d.Prepare(ctx, "last", "base")
-	require.NoError(t, err)
-	require.NoError(t, d.Deactivate(ctx))
-	d, err = c.open()
-	require.NoError(t, err)
-	require.NoError(t, d.Close())
-	c.message("delete " + c.record("last").Thin.String())
-	d = c.mustOpen()
-	info, err := d.Stat(ctx, "last")
-	require.NoError(t, err)
-	assert.True(t, info.Lost)
-	require.ErrorIs(t, d.Commit(ctx, "never", "last"), snapshots.ErrLost)
-	require.ErrorIs(t, d.Resize(ctx, "last", 1<<30), snapshots.ErrLost)
-	_, err = d.Clone(ctx, "copy", "last")
-	require.ErrorIs(t, err, snapshots.ErrLost)
-	m, err := d.Rollback(ctx, "last", "")
-	require.NoError(t, err, "its parent is whole")
-	v := c.m.Mount(t, m)
-	content, err := v.Get("a")
-	require.NoError(t, err)
-	assert.Equal(t, "base", content)
-	require.NoError(t, v.Unmount())
-}
-
 func TestThinsThatNobodyKnowsAreAdopted(t *testing.T) {
 	ctx := t.Context()
 	c := newCrashed(t)
@@ -299,110 +186,6 @@ func TestDeviceWithoutATableOfWhatThePoolNeverHad(t *testing.T) {
 	require.NoError(t, err)
 	assert.Zero(t, info.Trash)
 	assert.Len(t, c.m.Kernel.Devices(), 4, "the pool, two containers and a view")
-}
-
-// A catalog put back from a copy that is older than the pool: an id that was reserved at
-// that time may be a container by now, and is not deleted for it.
-func TestAnOlderCatalogDeletesNothing(t *testing.T) {
-	ctx := t.Context()
-	c := newCrashed(t)
-	path := filepath.Join(c.m.Config().Root, "catalog.db")
-	var reserved dmthin.ThinID
-	c.catalog(func(cat *metadata.Catalog) {
-		var err error
-		reserved, err = cat.Reserve(64<<20, "rollback")
-		require.NoError(t, err)
-	})
-	copied, err := os.ReadFile(path)
-	require.NoError(t, err)
-	// The operation ends well, and others follow.
-	idle := c.record("idle")
-	c.message("create_snap " + reserved.String() + " " + idle.Thin.String())
-	c.catalog(func(cat *metadata.Catalog) {
-		_, err := cat.ReplaceThin(idle, reserved, 64<<20)
-		require.NoError(t, err)
-	})
-	d, err := c.open()
-	require.NoError(t, err)
-	for _, key := range []string{"later", "and later"} {
-		_, err = d.Prepare(ctx, key, "base")
-		require.NoError(t, err)
-	}
-	require.NoError(t, d.Drain(ctx))
-	require.NoError(t, d.Close())
-
-	require.NoError(t, os.WriteFile(path, copied, 0o600))
-	d, err = c.open()
-	require.NoError(t, err)
-	require.NoError(t, d.Drain(ctx))
-	info, err := d.Pool(ctx)
-	require.NoError(t, err)
-	assert.Contains(t, info.Unknown, reserved)
-	assert.Len(t, info.Unknown, 3)
-	require.NoError(t, d.Close())
-	findings, err := snapshots.Examine(ctx, c.m.Config(), true)
-	require.NoError(t, err)
-	require.NotEmpty(t, findings)
-	assert.Contains(t, findings[0].What, "older than the pool")
-	d = c.mustOpen()
-	info, err = d.Pool(ctx)
-	require.NoError(t, err)
-	assert.Empty(t, info.Unknown)
-	lost, err := d.Stat(ctx, "idle")
-	require.NoError(t, err)
-	assert.True(t, lost.Lost, "the thin device that the copy names was deleted since")
-	m, err := d.Mounts(ctx, "recovered-"+reserved.String())
-	require.NoError(t, err)
-	v := c.m.Mount(t, m)
-	content, err := v.Get("a")
-	require.NoError(t, err)
-	assert.Equal(t, "idle", content)
-	require.NoError(t, v.Unmount())
-}
-
-func TestBackupAndRestore(t *testing.T) {
-	ctx := t.Context()
-	c := newCrashed(t)
-	d, err := c.open()
-	require.NoError(t, err)
-	var copied bytes.Buffer
-	require.NoError(t, d.Backup(ctx, &copied))
-	_, err = d.Prepare(ctx, "later", "base")
-	require.NoError(t, err)
-	require.NoError(t, d.Remove(ctx, "held"))
-	require.NoError(t, d.Drain(ctx))
-	_, err = snapshots.Restore(ctx, c.m.Config(), bytes.NewReader(copied.Bytes()))
-	require.ErrorIs(t, err, snapshots.ErrLocked)
-	require.NoError(t, d.Close())
-	path := filepath.Join(c.m.Config().Root, "catalog.db")
-	before, err := os.ReadFile(path)
-	require.NoError(t, err)
-	for _, bad := range [][]byte{nil, []byte("no catalog"), copied.Bytes()[:copied.Len()/3]} {
-		_, err = snapshots.Restore(ctx, c.m.Config(), bytes.NewReader(bad))
-		require.Error(t, err)
-		require.ErrorContains(t, err, "nothing was changed")
-		now, err := os.ReadFile(path)
-		require.NoError(t, err)
-		require.True(t, bytes.Equal(before, now))
-		left, err := filepath.Glob(path + ".*")
-		require.NoError(t, err)
-		require.Empty(t, left)
-	}
-	findings, err := snapshots.Restore(ctx, c.m.Config(), bytes.NewReader(copied.Bytes()))
-	require.NoError(t, err)
-	require.NotEmpty(t, findings)
-	d = c.mustOpen()
-	held, err := d.Stat(ctx, "held")
-	require.NoError(t, err)
-	assert.True(t, held.Lost)
-	names := 0
-	require.NoError(t, d.Walk(ctx, func(_ context.Context, i snapshots.Info) error {
-		if strings.HasPrefix(i.Key, "recovered-") {
-			names++
-		}
-		return nil
-	}))
-	assert.Equal(t, 1, names, "what was made since is adopted")
 }
 
 func TestMissingCatalogIsNotANewStore(t *testing.T) {

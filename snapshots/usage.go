@@ -44,9 +44,6 @@ func (d *Driver) measured(keys []string, f func([]metadata.Snapshot) error) erro
 			if err != nil {
 				return failed("measure", key, err)
 			}
-			if err := notLost(s); err != nil {
-				return failed("measure", key, err)
-			}
 			records[i], thins[i] = s, s.Thin
 		}
 		err := f(records)
@@ -61,7 +58,7 @@ func (d *Driver) measured(keys []string, f func([]metadata.Snapshot) error) erro
 }
 
 func (d *Driver) usageOf(ctx context.Context, s metadata.Snapshot) (Usage, error) {
-	if s.Kind == metadata.View {
+	if s.Kind == metadata.View || s.Lost { // neither has a block
 		return Usage{}, nil
 	}
 	base, hasBase, err := d.below(s)
@@ -118,7 +115,7 @@ func (d *Driver) Freed(ctx context.Context, keys ...string) (uint64, error) {
 	err = d.measured(keys, func(records []metadata.Snapshot) error {
 		var ids []dmthin.ThinID
 		for _, s := range records {
-			if s.OwnsThin() {
+			if s.OwnsThin() && !s.Lost {
 				ids = append(ids, s.Thin)
 			}
 		}

@@ -80,9 +80,11 @@ func (a *app) doctorCommand() *cobra.Command {
 	var fix bool
 	c := &cobra.Command{
 		Use: "doctor", Short: "Find what disagrees: catalog, pool, live devices, this machine", Args: args(0, 0, "no arguments"),
-		Long: `Look for what is missing on this machine, and compare three truths: the catalog,
-the pool's own list of thin devices, and the devices that are active. Says what
-it would do about each disagreement, and does it with --fix.`,
+		Long: `Look for what is missing on this machine, and compare the catalog, the pool's own
+list of thin devices, and the devices that are active. Says what it would do about each
+disagreement, and does it with --fix. A fix deletes no thin device: one that no record
+knows is adopted as a snapshot named recovered-ID. A snapshot whose thin device the pool
+has lost is reported until somebody removes it; everything else is served meanwhile.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := requireRoot(); err != nil {
 				return err
@@ -119,8 +121,8 @@ it would do about each disagreement, and does it with --fix.`,
 	return c
 }
 
-// askDaemon is the doctor's visit to a store that a daemon has: it compared all
-// three truths when it started, and can verify the metadata at any time.
+// askDaemon is the doctor's visit to a store that a daemon has: it compared
+// catalog, pool and devices when it started, and can verify the metadata at any time.
 func (a *app) askDaemon(ctx context.Context, troubles int, locked error) error {
 	d, err := a.openDriver(ctx)
 	if err != nil {
@@ -133,6 +135,10 @@ func (a *app) askDaemon(ctx context.Context, troubles int, locked error) error {
 	}
 	if err := errors.Join(err, d.Close()); err != nil {
 		return err
+	}
+	if p.Lost > 0 {
+		troubles += p.Lost
+		fmt.Fprintf(a.stdout, "the pool has lost what %d snapshots held; \"veneer snapshot ls --lost\" names them\n", p.Lost)
 	}
 	if n := len(p.Unknown); n > 0 {
 		troubles += n

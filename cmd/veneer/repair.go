@@ -49,7 +49,7 @@ func (a *app) poolRepair() *cobra.Command {
 		Long: `Make a good copy of what can be read of the pool's metadata, with thin_repair, verify
 it with thin_check and put it in the old one's place. The old metadata is kept in a
 file. The pool must be at rest: see "veneer pool deactivate". What could not be saved
-is named; "veneer doctor --fix" drops its records afterwards.`,
+is named, and the next start marks it lost.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := requireRoot(); err != nil {
 				return err

@@ -82,7 +82,7 @@ func (a *app) command() *cobra.Command {
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "print names only")
 	f.StringVar(&a.logLevel, "log-level", "warn", "error, warn, info or debug")
 	f.StringVar(&a.progress, "progress", "auto", "auto, tty, plain or none")
-	root.AddCommand(a.poolCommand(), a.imageCommand(), a.containerCommand(), a.infoCommand(), a.doctorCommand(), a.serveCommand(), a.configCommand(), a.manCommand())
+	root.AddCommand(a.poolCommand(), a.imageCommand(), a.containerCommand(), a.snapshotCommand(), a.backupCommand(), a.restoreCommand(), a.infoCommand(), a.doctorCommand(), a.serveCommand(), a.configCommand(), a.manCommand())
 	return root
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -37,6 +38,7 @@ type driver interface {
 	GrowPool(ctx context.Context, data, meta uint64) error
 	Check(ctx context.Context) (dmthin.Superblock, error)
 	Drain(ctx context.Context) error
+	Backup(ctx context.Context, w io.Writer) error
 	Close() error
 }
 

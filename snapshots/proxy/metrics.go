@@ -61,12 +61,13 @@ var (
 	descWritable  = prometheus.NewDesc("veneer_pool_writable", "1 when the pool takes writes and changes.", nil, nil)
 	descSnapshots = prometheus.NewDesc("veneer_snapshots", "Snapshots by kind.", []string{"kind"}, nil)
 	descTrash     = prometheus.NewDesc("veneer_trash", "Removed snapshots whose space is yet to come back.", nil, nil)
+	descLost      = prometheus.NewDesc("veneer_lost_snapshots", "Snapshots whose thin devices the pool has lost.", nil, nil)
 	descUnknown   = prometheus.NewDesc("veneer_unknown_devices", "Thin devices that no record leads to.", nil, nil)
 	descClock     = prometheus.NewDesc("veneer_pool_snapshots_made_total", "Snapshots ever made in the pool, of 2^24 that are possible.", nil, nil)
 )
 
 func (poolCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descData, descMeta, descWritable, descSnapshots, descTrash, descUnknown, descClock} {
+	for _, d := range []*prometheus.Desc{descData, descMeta, descWritable, descSnapshots, descTrash, descLost, descUnknown, descClock} {
 		ch <- d
 	}
 }
@@ -94,6 +95,7 @@ func (c poolCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(descWritable, writable)
 	gauge(descTrash, float64(p.Trash))
+	gauge(descLost, float64(p.Lost))
 	gauge(descUnknown, float64(len(p.Unknown)))
 	ch <- prometheus.MustNewConstMetric(descClock, prometheus.CounterValue, float64(p.Snapshots))
 	kinds := map[snapshots.Kind]int{snapshots.KindActive: 0, snapshots.KindCommitted: 0, snapshots.KindView: 0}

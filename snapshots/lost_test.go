@@ -1,0 +1,122 @@
+package snapshots_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/veneerdm/veneer/snapshots"
+)
+
+// A committed layer whose thin device the pool has lost: it is marked, refused for new
+// children and removable; its children are whole thin devices and are served.
+func TestALostLayerIsDegradedAndNotDead(t *testing.T) {
+	ctx := t.Context()
+	c := newCrashed(t)
+	base := c.record("base")
+	require.NoError(t, c.dm.Remove(c.ref("fake-thin-"+base.Thin.String())), "the view's device")
+	c.message("delete " + base.Thin.String())
+	for range 2 {
+		d, err := c.open()
+		require.NoError(t, err)
+		info, err := d.Stat(ctx, "base")
+		require.NoError(t, err)
+		assert.True(t, info.Lost)
+		pool, err := d.Pool(ctx)
+		require.NoError(t, err)
+		assert.Equal(t, 1, pool.Lost)
+		_, err = d.Prepare(ctx, "new", "base")
+		require.ErrorIs(t, err, snapshots.ErrLost)
+		_, err = d.View(ctx, "other view", "base")
+		require.ErrorIs(t, err, snapshots.ErrLost)
+		_, err = d.Mounts(ctx, "view")
+		require.ErrorIs(t, err, snapshots.ErrLost)
+		u, err := d.Usage(ctx, "base")
+		require.NoError(t, err)
+		assert.Zero(t, u)
+		_, err = d.Freed(ctx, "base", "idle")
+		require.NoError(t, err)
+		require.ErrorIs(t, d.Remove(ctx, "base"), snapshots.ErrInUse)
+		for key, content := range map[string]string{"idle": "idle", "held": "held"} {
+			m, err := d.Mounts(ctx, key)
+			require.NoError(t, err)
+			v := c.m.Mount(t, m)
+			got, err := v.Get("a")
+			require.NoError(t, err)
+			assert.Equal(t, content, got)
+			require.NoError(t, v.Unmount())
+			_, err = d.Usage(ctx, key)
+			require.NoError(t, err)
+		}
+		require.NoError(t, d.Close())
+
+		findings, err := snapshots.Examine(ctx, c.m.Config(), true)
+		require.NoError(t, err)
+		require.Len(t, findings, 1)
+		assert.Contains(t, findings[0].What, `"base"`)
+		assert.Contains(t, findings[0].What, "2 children")
+		assert.False(t, findings[0].Done, "nothing brings it back")
+	}
+	d := c.mustOpen()
+	for _, key := range []string{"view", "idle", "held", "base"} {
+		require.NoError(t, d.Remove(ctx, key), key)
+	}
+	require.NoError(t, d.Drain(ctx))
+	pool, err := d.Pool(ctx)
+	require.NoError(t, err)
+	assert.Zero(t, pool.Lost)
+	assert.Zero(t, pool.Trash)
+}
+
+// A lost layer that is committed again under its name has its children still.
+func TestALostLayerIsMadeAgain(t *testing.T) {
+	ctx := t.Context()
+	c := newCrashed(t)
+	base := c.record("base")
+	require.NoError(t, c.dm.Remove(c.ref("fake-thin-"+base.Thin.String())))
+	c.message("delete " + base.Thin.String())
+	d := c.mustOpen()
+	_, err := d.Prepare(ctx, "again", "")
+	require.NoError(t, err)
+	require.NoError(t, d.Commit(ctx, "base", "again"))
+	info, err := d.Stat(ctx, "base")
+	require.NoError(t, err)
+	assert.False(t, info.Lost)
+	children, err := d.Children(ctx, "base")
+	require.NoError(t, err)
+	assert.Equal(t, []string{"held", "idle", "view"}, children)
+	_, err = d.Prepare(ctx, "new", "base")
+	require.NoError(t, err)
+}
+
+// A container whose thin device is gone keeps its record, whether it was committed, and
+// whether anything was recorded after its acknowledgement.
+func TestALostContainerIsNotDropped(t *testing.T) {
+	ctx := t.Context()
+	c := newCrashed(t)
+	d, err := c.open()
+	require.NoError(t, err)
+	_, err = d.Prepare(ctx, "last", "base")
+	require.NoError(t, err)
+	require.NoError(t, d.Deactivate(ctx))
+	d, err = c.open()
+	require.NoError(t, err)
+	require.NoError(t, d.Close())
+	c.message("delete " + c.record("last").Thin.String())
+	d = c.mustOpen()
+	info, err := d.Stat(ctx, "last")
+	require.NoError(t, err)
+	assert.True(t, info.Lost)
+	require.ErrorIs(t, d.Commit(ctx, "never", "last"), snapshots.ErrLost)
+	require.ErrorIs(t, d.Resize(ctx, "last", 1<<30), snapshots.ErrLost)
+	_, err = d.Clone(ctx, "copy", "last")
+	require.ErrorIs(t, err, snapshots.ErrLost)
+	m, err := d.Rollback(ctx, "last", "")
+	require.NoError(t, err, "its parent is whole")
+	v := c.m.Mount(t, m)
+	content, err := v.Get("a")
+	require.NoError(t, err)
+	assert.Equal(t, "base", content)
+	require.NoError(t, v.Unmount())
+}
