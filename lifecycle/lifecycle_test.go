@@ -221,6 +221,8 @@ func TestCauses(t *testing.T) {
 	half := lifecycle.Observed{State: lifecycle.Creating, InPool: true, Device: lifecycle.NoTable}
 	assert.Equal(t, []string{"prepare, clone"}, lifecycle.Causes(half))
 	assert.Empty(t, lifecycle.Causes(lifecycle.Observed{State: lifecycle.Committed, Device: lifecycle.Running}))
+	recorded := lifecycle.Observed{State: lifecycle.Creating, Device: lifecycle.NoDevice}
+	assert.Equal(t, []string{"prepare, clone"}, lifecycle.Causes(recorded), "the first step is one, too")
 	frozen := lifecycle.Observed{State: lifecycle.Active, InPool: true, Device: lifecycle.Suspended}
 	assert.True(t, slices.Contains(lifecycle.Causes(frozen), "clone, commit, roll back: the origin"))
 	assert.NotContains(t, lifecycle.Causes(lifecycle.Observed{State: lifecycle.Trash, InPool: true, Device: lifecycle.Running}), "remove",

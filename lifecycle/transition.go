@@ -154,8 +154,9 @@ var allowed = func() map[[2]State]bool {
 // is about what somebody else did: a disk, a person, another program.
 func Causes(o Observed) (names []string) {
 	for _, t := range transitions {
-		for _, c := range t.Crashes()[1:] {
-			if c.Leaves == o && !slices.Contains(names, t.Name) && c.After < len(t.Steps) {
+		for _, c := range t.Crashes() {
+			between := c.After > 0 && c.After < len(t.Steps)
+			if between && c.Leaves == o && !slices.Contains(names, t.Name) {
 				names = append(names, t.Name)
 			}
 		}
