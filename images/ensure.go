@@ -39,15 +39,12 @@ func (s *Store) openLayers(ctx context.Context, layers []Layer, ready []chan str
 			return ctx.Err()
 		}
 		next := &pending{index: i}
-		_, err := s.snapshots.Stat(ctx, l.ChainID.String())
-		switch {
-		case err == nil:
-		case !errors.Is(err, snapshots.ErrNotFound):
+		there, err := s.hasLayer(ctx, l)
+		if err == nil && !there {
+			err = s.openLayer(ctx, l, next)
+		}
+		if err != nil {
 			return err
-		default:
-			if err := s.openLayer(ctx, l, next); err != nil {
-				return err
-			}
 		}
 		select {
 		case out <- next:
@@ -75,12 +72,13 @@ func (s *Store) ensureLayer(ctx context.Context, layers []Layer, p *pending, rep
 		return err
 	}
 	defer unlock()
-	switch _, err := s.snapshots.Stat(ctx, l.ChainID.String()); {
-	case err == nil:
+	there, err := s.hasLayer(ctx, l)
+	if err != nil {
+		return err
+	}
+	if there {
 		rep.report(p.index, PhaseExists, l.Size)
 		return nil
-	case !errors.Is(err, snapshots.ErrNotFound):
-		return err
 	}
 	if p.stream == nil { // it was there a moment ago
 		if err := s.openLayer(ctx, l, p); err != nil {
@@ -98,6 +96,16 @@ func (s *Store) ensureLayer(ctx context.Context, layers []Layer, p *pending, rep
 	}
 	rep.report(p.index, PhaseDone, l.Size)
 	return nil
+}
+
+// hasLayer says whether a layer's snapshot exists. One whose content the pool has lost does
+// not: it is made again, and takes the place of the lost one.
+func (s *Store) hasLayer(ctx context.Context, l Layer) (bool, error) {
+	info, err := s.snapshots.Stat(ctx, l.ChainID.String())
+	if errors.Is(err, snapshots.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && !info.Lost, err
 }
 
 // applyLayer applies a layer to a new snapshot of its parent and commits it. The
@@ -119,6 +127,9 @@ func (s *Store) applyLayer(ctx context.Context, l Layer, parent string, stream *
 	}
 	err = s.snapshots.Commit(ctx, l.ChainID.String(), key, opts...)
 	if errors.Is(err, snapshots.ErrExists) {
+		if there, look := s.hasLayer(ctx, l); !there {
+			return errors.Join(err, look)
+		}
 		return s.discard(ctx, key) // another program with the same driver was faster
 	}
 	return err

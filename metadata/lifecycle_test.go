@@ -206,6 +206,13 @@ func TestLostAndFound(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorIs(t, s.c.MarkLost(view), metadata.ErrInvalid)
 	require.NoError(t, s.c.SaveAcknowledged())
+	require.NoError(t, s.c.MarkLost(base))
+	_, err = s.c.Create(metadata.Snapshot{Key: "other", Parent: "base", Kind: metadata.Active, Size: 1}, at(s.c, "base"))
+	require.ErrorIs(t, err, metadata.ErrLost)
+	copied, err := create(s.c, metadata.Snapshot{Key: "copy", Parent: "base", Kind: metadata.Active, Size: 1}, child)
+	require.NoError(t, err, "it needs nothing of the parent")
+	_, err = s.c.Remove(copied)
+	require.NoError(t, err)
 	require.NoError(t, s.c.MarkLost(base, child))
 	require.NoError(t, s.c.MarkLost(base), "twice is no error")
 	for range 2 {

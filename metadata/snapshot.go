@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -96,8 +97,8 @@ func (c *Catalog) Children(key string) []string { return c.index.childrenOf(key)
 
 // Create records a snapshot that is about to be made and gives it a fresh thin id, or its
 // parent's if it is a view. Nobody else sees it until Acknowledge. Its parent, if it has
-// one, must be committed and not lost. What it is made of, as it was read, must still be
-// there, or it is ErrNotFound.
+// one, must be committed, and not lost unless it is a copy of another child. What it is made
+// of, as it was read, must still be there, or it is ErrNotFound.
 func (c *Catalog) Create(s Snapshot, of ...Snapshot) (Snapshot, error) {
 	err := c.update(func(tx *txn) error {
 		have, err := getSnapshot(tx.Tx, s.Key)
@@ -117,7 +118,7 @@ func (c *Catalog) Create(s Snapshot, of ...Snapshot) (Snapshot, error) {
 			if err != nil {
 				return fmt.Errorf("parent: %w", err)
 			}
-			if err := parentable(parent); err != nil {
+			if err := parentable(parent, copies(s, of)); err != nil {
 				return err
 			}
 			if s.Kind == View {
@@ -144,12 +145,18 @@ func (c *Catalog) Create(s Snapshot, of ...Snapshot) (Snapshot, error) {
 	return s, err
 }
 
-// parentable refuses what can have no children.
-func parentable(parent Snapshot) error {
+// copies says whether a snapshot is made of another one than its parent, as a clone is.
+func copies(s Snapshot, of []Snapshot) bool {
+	return slices.ContainsFunc(of, func(o Snapshot) bool { return o.Key != s.Parent })
+}
+
+// parentable refuses what can have no children. A copy of a child needs nothing of a
+// parent that is lost.
+func parentable(parent Snapshot, copied bool) error {
 	if parent.Kind != Committed {
 		return fmt.Errorf("%w: parent %q is %s and not committed", ErrInvalid, parent.Key, parent.Kind)
 	}
-	if parent.Lost {
+	if parent.Lost && !copied {
 		return lost(parent.Key)
 	}
 	return nil

@@ -49,6 +49,10 @@ func TestALostLayerIsDegradedAndNotDead(t *testing.T) {
 			_, err = d.Usage(ctx, key)
 			require.NoError(t, err)
 		}
+		_, err = d.Clone(ctx, "copy", "idle")
+		require.NoError(t, err, "a copy of a child is one, too")
+		require.NoError(t, d.Commit(ctx, "copied", "copy"))
+		require.NoError(t, d.Remove(ctx, "copied"))
 		require.NoError(t, d.Close())
 
 		findings, err := snapshots.Examine(ctx, c.m.Config(), true)
