@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -22,6 +23,7 @@ import (
 // syncs records what is synced below a directory and what names there were at that
 // moment, and has the fsync with index fail fail with EIO.
 type syncs struct {
+	mu   sync.Mutex // the race detector does not see that the kernel lets one wait for the other
 	dir  string
 	fail int
 	seen []string
@@ -35,6 +37,8 @@ func watch(t *testing.T, dir string) *syncs {
 }
 
 func (s *syncs) decide(c seccomptest.Call) seccomptest.Answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	target, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", int32(c.Args[0])))
 	if err != nil || !strings.HasPrefix(target, s.dir) {
 		return seccomptest.Answer{Do: true}
@@ -51,6 +55,19 @@ func (s *syncs) decide(c seccomptest.Call) seccomptest.Answer {
 		return seccomptest.Answer{Errno: syscall.EIO}
 	}
 	return seccomptest.Answer{Do: true}
+}
+
+// expect begins anew, below another directory.
+func (s *syncs) expect(dir string, fail int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dir, s.fail, s.seen = dir, fail, nil
+}
+
+func (s *syncs) all() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen
 }
 
 // clean is a path below dir without the random part of a temp file's name.
@@ -120,15 +137,16 @@ func TestSyncs(t *testing.T) {
 					require.NoError(t, os.MkdirAll(filepath.Join(dir, sub), 0o700))
 				}
 				require.NoError(t, os.WriteFile(filepath.Join(dir, "a/file"), []byte("old"), 0o600))
-				*s = syncs{dir: dir, fail: fail}
+				s.expect(dir, fail)
 				err := call.do(dir)
+				seen := s.all()
 				if fail < 0 {
 					require.NoError(t, err)
-					assert.Equal(t, call.syncs, s.seen)
+					assert.Equal(t, call.syncs, seen)
 					continue
 				}
 				require.ErrorIs(t, err, syscall.EIO)
-				assert.Equal(t, call.syncs[:fail+1], s.seen, "nothing goes on after a sync that failed")
+				assert.Equal(t, call.syncs[:fail+1], seen, "nothing goes on after a sync that failed")
 				assert.Equal(t, call.after[fail], strings.Join(content(t, dir), " "))
 			}
 		})
