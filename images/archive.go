@@ -23,7 +23,6 @@ type archive struct {
 	f       *os.File
 	entries map[string]section
 	links   map[string]string
-	temp    bool // f is ours, to be removed
 }
 
 type section struct{ offset, size int64 }
@@ -70,7 +69,7 @@ func (a *archive) uncompress(dir string) error {
 	if err != nil {
 		return err
 	}
-	spool, err := os.CreateTemp(dir, ".archive-")
+	spool, err := newSpool(dir)
 	if err != nil {
 		return err
 	}
@@ -78,14 +77,11 @@ func (a *archive) uncompress(dir string) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = fmt.Errorf("%w: %w", ErrTruncated, err)
 	}
-	if err == nil {
-		_, err = spool.Seek(0, io.SeekStart)
-	}
 	if err != nil {
-		return errors.Join(err, spool.Close(), os.Remove(spool.Name()))
+		return errors.Join(err, spool.Close())
 	}
 	old := a.f
-	a.f, a.temp = spool, true
+	a.f = spool
 	return old.Close()
 }
 
@@ -168,13 +164,7 @@ func (a *archive) open(name string) (io.ReadCloser, error) {
 	}{io.NewSectionReader(a.f, s.offset, s.size), io.NopCloser(nil)}, nil
 }
 
-func (a *archive) close() error {
-	err := a.f.Close()
-	if a.temp {
-		err = errors.Join(err, os.Remove(a.f.Name()))
-	}
-	return err
-}
+func (a *archive) close() error { return a.f.Close() }
 
 func (s *Store) openLayoutArchive(_ context.Context, name string) (provider, error) {
 	a, err := openArchive(name, s.spoolDir())

@@ -3,8 +3,6 @@ package images
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -55,8 +53,9 @@ type Store struct {
 	pins       pins
 }
 
-// Open makes the Store ready. What crashed operations left is harmless and stays
-// until it is taken up again or Collect removes it.
+// Open makes the Store ready. It removes nothing, so that shell completion disturbs no
+// import: what crashed operations left is harmless and stays until it is taken up again
+// or Collect removes it.
 func Open(cfg Config) (*Store, error) {
 	if cfg.Root == "" || cfg.Snapshots == nil {
 		return nil, errors.New("images: Root and Snapshots are required")
@@ -76,13 +75,6 @@ func Open(cfg Config) (*Store, error) {
 	}
 	if s.warn == nil {
 		s.warn = func(string) {}
-	}
-	// Archives being unpacked when the process died are of no use to anybody.
-	if err := os.RemoveAll(s.spoolDir()); err != nil {
-		return nil, fmt.Errorf("clear the spool of image archives: %w", err)
-	}
-	if err := os.MkdirAll(s.spoolDir(), 0o700); err != nil {
-		return nil, fmt.Errorf("make the spool of image archives: %w", err)
 	}
 	var err error
 	s.content, err = content.Open(filepath.Join(cfg.Root, "content"))
