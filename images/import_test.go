@@ -93,7 +93,7 @@ func TestImportFromEverySource(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, web.config.desc.Digest, r.ID())
 			assert.Equal(t, []string{"bin", "bin/sh", "bin/web", "etc", "lib", "lib/libc"}, tree(t, b.driver.Dir(r.Top())))
-			spool, err := os.ReadDir(filepath.Join(b.root, "spool"))
+			spool, err := filepath.Glob(filepath.Join(b.root, "spool/*"))
 			require.NoError(t, err)
 			assert.Empty(t, spool)
 		})

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/test/resulttest"
 )
@@ -158,6 +159,7 @@ func TestOlderHeaderIsUsedOnlyOnRequest(t *testing.T) {
 		_, err := ask(t, path, damaged, metadata.Options{})
 		require.ErrorAs(t, err, new(*metadata.HeaderError))
 		require.ErrorIs(t, err, metadata.ErrCorrupt)
+		require.ErrorIs(t, err, class.Inconsistent)
 		require.NoError(t, os.WriteFile(path, damaged, 0o600))
 		c, err := metadata.Open(path, metadata.Options{MustExist: true, AcceptOlder: true})
 		require.NoError(t, err)

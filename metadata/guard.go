@@ -85,8 +85,8 @@ func (*HeaderError) Error() string {
 	return "one of its two header pages is damaged; the other leads to the state before the last change"
 }
 
-// Is says that it is ErrCorrupt.
-func (*HeaderError) Is(target error) bool { return target == ErrCorrupt }
+// Unwrap says that it is ErrCorrupt.
+func (*HeaderError) Unwrap() error { return ErrCorrupt }
 
 // verifyBefore looks at a catalog's pages before bbolt does, and changes nothing.
 func verifyBefore(path string, o Options) error {
