@@ -106,7 +106,7 @@ func (d *Driver) examineThins(ctx context.Context, fix bool) (findings []Finding
 	}
 	wanted := func(lifecycle.Action) bool { return fix }
 	for _, t := range all {
-		if t.Older && len(findings) == 0 {
+		if t.Older && len(findings) == 0 && lifecycle.Decide(t.Observed).Needs(lifecycle.Adopt) {
 			findings = append(findings, Finding{
 				What: fmt.Sprintf("the catalog is older than the pool: it counts %d snapshots, the pool %d", d.catalog.Clock(), d.clock.Load()),
 				Cure: "adopt what the catalog does not know; what it knows is kept as it says", Done: fix,

@@ -59,8 +59,9 @@ func (s *strike) next(from source, name string, ways []failure) (failure, int, b
 	if s.name, s.ways = name, len(ways); len(ways) == 0 {
 		return failure{}, 0, false
 	}
-	s.failure, s.fired = ways[s.way%len(ways)], true
-	return s.failure, s.way, true
+	way := s.way % len(ways)
+	s.failure, s.fired = ways[way], true
+	return s.failure, way, true
 }
 
 func (s *strike) reached() (reached, more bool) {
