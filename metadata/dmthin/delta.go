@@ -42,7 +42,7 @@ func (m *Metadata) Delta(ctx context.Context, a, b ThinID, f func(Range) error) 
 	}
 	var run Range
 	emit := func(virtual DataBlocks, c Change) error {
-		if run.Length > 0 && run.Change == c && run.Start+run.Length == virtual {
+		if run.Change == c && run.Start+run.Length == virtual {
 			run.Length++
 			return nil
 		}
@@ -110,14 +110,14 @@ func (m *Metadata) unshared(ctx context.Context, a, b MetaBlocks) (left, right [
 		if ha == 0 && hb == 0 {
 			return left, right, nil
 		}
-		stepA, stepB := ha >= hb, hb >= ha
-		if stepA {
+		higher := max(ha, hb)
+		if ha == higher {
 			if left, err = m.descend(ctx, left); err != nil {
 				return nil, nil, err
 			}
 			ha--
 		}
-		if stepB {
+		if hb == higher {
 			if right, err = m.descend(ctx, right); err != nil {
 				return nil, nil, err
 			}

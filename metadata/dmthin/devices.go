@@ -129,11 +129,11 @@ func (m *Metadata) Mappings(ctx context.Context, id ThinID, f func(Run) error) e
 	if err != nil {
 		return err
 	}
-	var run Run
+	var run Run // an empty one goes on with the mapping that has only zeros
 	err = m.walk(ctx, d.root, 8, func(n node) error {
 		for i := range n.n {
 			p := n.mapping(i)
-			if run.Length > 0 && p.Virtual == run.Virtual+run.Length && p.Data == run.Data+run.Length && p.Time == run.Time {
+			if p.Virtual == run.Virtual+run.Length && p.Data == run.Data+run.Length && p.Time == run.Time {
 				run.Length++
 				continue
 			}

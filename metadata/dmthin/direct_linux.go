@@ -3,7 +3,6 @@ package dmthin
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 
@@ -49,9 +48,6 @@ func (d *DirectFile) ReadAt(p []byte, off int64) (int, error) {
 		n, err := d.f.ReadAt(d.buf[:want], off+int64(done))
 		done += copy(p[done:], d.buf[:n])
 		if n < want {
-			if err == nil {
-				err = io.ErrUnexpectedEOF
-			}
 			return done, err
 		}
 	}

@@ -44,7 +44,7 @@ func (m *Metadata) Dump(ctx context.Context, w io.Writer, data DataBlocks) (unre
 // readable visits the leaves of a tree that can be read, and counts the nodes that
 // cannot.
 func (m *Metadata) readable(ctx context.Context, at branch, depth int, leaf func(node)) (lost int) {
-	if depth > maxDepth {
+	if depth == maxDepth {
 		return 1
 	}
 	children, err := m.expand(ctx, []branch{at}, 8, func(_ int, n node) error { leaf(n); return nil })

@@ -74,10 +74,7 @@ func (m *Metadata) read(ctx context.Context, blocks []MetaBlocks, f func(i int, 
 			n++
 		}
 		want := int(blocks[order[n-1]]-first+1) * MetaBlockSize
-		if cap(buf) < want {
-			buf = make([]byte, want)
-		}
-		buf = buf[:want]
+		buf = slices.Grow(buf[:0], want)[:want]
 		if got, err := m.r.ReadAt(buf, int64(first)*MetaBlockSize); got < want {
 			if err == nil || errors.Is(err, io.EOF) {
 				err = fmt.Errorf("%w: the device ends before block %d", ErrCorrupt, blocks[order[n-1]])

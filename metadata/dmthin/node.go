@@ -11,7 +11,8 @@ const (
 	nodeHeader   = 32
 	nodeInternal = 1
 	nodeLeaf     = 2
-	// maxDepth is far above what 2^64 keys need and bounds a walk through a cycle.
+	// maxDepth is the levels that a tree may have: far more than 2^64 keys need. It
+	// bounds a walk through a cycle.
 	maxDepth = 24
 )
 
@@ -20,7 +21,6 @@ type node struct {
 	at     MetaBlocks
 	leaf   bool
 	n      int
-	max    int
 	value  int // size of a value in bytes
 	keys   []byte
 	values []byte
@@ -39,7 +39,7 @@ func parseNode(b []byte, at MetaBlocks, valueSize int) (node, error) {
 	if got := MetaBlocks(le.Uint64(b[8:])); got != at {
 		return bad("says that it is block %d", got)
 	}
-	n := node{at: at, n: int(le.Uint32(b[16:])), max: int(le.Uint32(b[20:])), value: int(le.Uint32(b[24:]))}
+	n := node{at: at, value: int(le.Uint32(b[24:]))}
 	switch flags := le.Uint32(b[4:]); flags {
 	case nodeInternal:
 		if n.value != 8 {
@@ -53,15 +53,16 @@ func parseNode(b []byte, at MetaBlocks, valueSize int) (node, error) {
 	default:
 		return bad("flags %#x", flags)
 	}
-	room := MetaBlockSize - nodeHeader
-	if n.max < 1 || n.max > room/(8+n.value) || n.n > n.max || n.n < 0 {
-		return bad("%d entries of at most %d", n.n, n.max)
+	entries, most := le.Uint32(b[16:]), le.Uint32(b[20:])
+	if room := uint32(MetaBlockSize - nodeHeader); most == 0 || most > room/uint32(8+n.value) || entries > most {
+		return bad("%d entries of at most %d", entries, most)
 	}
+	n.n = int(entries)
 	if !n.leaf && n.n == 0 {
 		return bad("internal node without entries")
 	}
 	n.keys = b[nodeHeader : nodeHeader+8*n.n]
-	start := nodeHeader + 8*n.max
+	start := nodeHeader + 8*int(most)
 	n.values = b[start : start+n.value*n.n]
 	for i := 1; i < n.n; i++ {
 		if n.key(i) <= n.key(i-1) {

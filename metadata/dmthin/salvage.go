@@ -1,6 +1,7 @@
 package dmthin
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -75,24 +76,25 @@ type foundTree struct {
 
 // scan looks at every block for what may be a root.
 func (s *salvage) scan(ctx context.Context) error {
-	const at, valueAt = 16, 24
-	le := binary.LittleEndian
 	var leaves8, leaves24, inner []MetaBlocks
-	all := make([]MetaBlocks, s.blocks)
-	for i := range all {
-		all[i] = MetaBlocks(i)
+	var all []MetaBlocks
+	for n := MetaBlocks(1); n < s.blocks; n++ {
+		all = append(all, n)
 	}
-	err := s.m.read(ctx, all[1:], func(i int, b []byte) error {
-		n := all[i+1]
-		if le.Uint32(b) != checksum(b, saltNode) || MetaBlocks(le.Uint64(b[8:])) != n || le.Uint32(b[at:]) == 0 {
+	err := s.m.read(ctx, all, func(i int, b []byte) error {
+		n := all[i]
+		size := int(binary.LittleEndian.Uint32(b[24:]))
+		if size != 8 && size != detailsSize {
 			return nil
 		}
-		switch flags, size := le.Uint32(b[4:]), le.Uint32(b[valueAt:]); {
-		case flags == nodeInternal:
+		node, err := parseNode(b, n, size)
+		switch {
+		case err != nil || node.n == 0: // an empty tree would be the answer to any loss
+		case !node.leaf:
 			inner = append(inner, n)
-		case flags == nodeLeaf && size == 8:
+		case size == 8:
 			leaves8 = append(leaves8, n)
-		case flags == nodeLeaf && size == detailsSize:
+		default:
 			leaves24 = append(leaves24, n)
 		}
 		return nil
@@ -181,9 +183,8 @@ func (s *salvage) best(ctx context.Context, want []ThinID) (best trees, found bo
 			}
 			t := trees{details: details, mappings: mappings}
 			for id, d := range details.devices {
-				root, ok := mappings.devices[id]
-				c := s.below(ctx, root.root)
-				if !ok || c.bad || c.mapped != d.Mapped {
+				c := s.below(ctx, mappings.devices[id].root) // 0 when it has none, where no node is
+				if c.bad || c.mapped != d.Mapped {
 					t.wrong++
 				}
 				t.mapped += d.Mapped
@@ -206,16 +207,8 @@ func (s *salvage) best(ctx context.Context, want []ThinID) (best trees, found bo
 }
 
 func (t trees) better(than trees) bool {
-	switch {
-	case t.wrong != than.wrong:
-		return t.wrong < than.wrong
-	case t.details.time != than.details.time:
-		return t.details.time > than.details.time
-	}
-	if t.times != than.times {
-		return t.times > than.times
-	}
-	return t.mapped > than.mapped
+	return cmp.Or(cmp.Compare(than.wrong, t.wrong), cmp.Compare(t.details.time, than.details.time),
+		cmp.Compare(t.times, than.times), cmp.Compare(t.mapped, than.mapped)) > 0
 }
 
 // superblock writes struct thin_disk_superblock for a pair of roots.

@@ -63,7 +63,7 @@ func (m *Metadata) walk(ctx context.Context, root MetaBlocks, valueSize int, vis
 }
 
 func (m *Metadata) walkLevel(ctx context.Context, level []branch, valueSize, depth int, visit func(n node) error) error {
-	if depth > maxDepth {
+	if depth == maxDepth {
 		return fmt.Errorf("%w: a tree is deeper than %d levels, at block %d", ErrCorrupt, maxDepth, level[0].at)
 	}
 	for len(level) > 0 {

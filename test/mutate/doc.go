@@ -22,6 +22,9 @@
 //     after ten times as long and a minute. Either is tried a second time with twice
 //     the limit before it counts as timed out.
 //
+// The original is tried in each of gremlins' copies too, so that nothing but the
+// mutants can be why tests fail there.
+//
 // A mutant is a change of the syntax tree: the operands of the new operator are those
 // of the old one, whatever its precedence.
 //

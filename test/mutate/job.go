@@ -22,6 +22,7 @@ type job struct {
 	Profile string   // file for the coverage profile
 	Log     string   // file for the trials, one a line
 	Scratch string   // folder for test programs and their temporary files
+	Env     []string // of test programs: this program's own, not what gremlins makes of it
 
 	CPU, Wall time.Duration // limits of a test program
 	cpu, wall time.Duration // what it takes without a mutant

@@ -101,7 +101,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(top)) }()
 	j := job{
-		Go: goCommand, Program: self, Import: pkg.ImportPath, Files: files,
+		Go: goCommand, Program: self, Import: pkg.ImportPath, Files: files, Env: os.Environ(),
 		Package: filepath.Join(top, "tree", rel),
 		Profile: filepath.Join(top, "profile"), Log: filepath.Join(top, "log"), Scratch: filepath.Join(top, "scratch"),
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -44,7 +45,7 @@ func (j *job) test(ctx context.Context, dir, program string, times int) (result,
 		"-test.paniconexit0", "-test.failfast", "-test.timeout=0")
 	cmd.Args[0] = "sandbox"
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+	cmd.Env = append(slices.Clone(j.Env), "TMPDIR="+tmp, "GOTMPDIR="+tmp)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNS

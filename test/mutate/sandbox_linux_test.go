@@ -46,7 +46,7 @@ func program(t *testing.T, role string) (*job, string) {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	t.Setenv(roleVariable, role)
-	return &job{Program: self, Scratch: t.TempDir(), CPU: time.Second, Wall: time.Hour}, self
+	return &job{Program: self, Env: os.Environ(), Scratch: t.TempDir(), CPU: time.Second, Wall: time.Hour}, self
 }
 
 func TestSandboxKeepsWritesInside(t *testing.T) {

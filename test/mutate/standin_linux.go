@@ -51,8 +51,7 @@ func standIn(args []string) int {
 	case len(args) == 0 || args[0] != "test":
 		return complain(fmt.Errorf("gremlins runs go %q, which nobody expects", args))
 	case profile >= 0:
-		err = j.cover(ctx, args[profile+1])
-		if err != nil {
+		if err := j.cover(ctx, args[profile+1]); err != nil {
 			return complain(err)
 		}
 		return 0
@@ -102,6 +101,9 @@ func (j *job) try(ctx context.Context, dir string) (trial, error) {
 	if err != nil {
 		return trial{}, err
 	}
+	if err := j.control(ctx, dir, m.File); err != nil {
+		return trial{}, err
+	}
 	scratch, err := os.MkdirTemp(j.Scratch, "")
 	if err != nil {
 		return trial{}, err
@@ -127,6 +129,41 @@ func (j *job) try(ctx context.Context, dir string) (trial, error) {
 		return trial{m, killed, firstFailure(r.output)}, nil
 	}
 	return trial{m, timedOut, ""}, nil
+}
+
+// control tries the original in each of gremlins' copies of the tree once, as mutants
+// are tried: what else would make tests fail there would kill every mutant. The file
+// is the one that is mutated.
+func (j *job) control(ctx context.Context, dir, file string) (err error) {
+	program := filepath.Join(j.Scratch, "control"+strings.ReplaceAll(dir, "/", "_"))
+	f, err := os.OpenFile(program, os.O_CREATE|os.O_EXCL, 0o700)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, file)
+	mutant, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	original, err := os.ReadFile(filepath.Join(j.Package, file))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, original, 0o600); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.WriteFile(path, mutant, 0o600)) }()
+	if out, err := j.build(ctx, dir, program); err != nil {
+		return fmt.Errorf("build the tests of the original: %w\n%s", err, out)
+	}
+	r, err := j.test(ctx, dir, program, 1)
+	if err == nil && (r.stopped || r.status != 0) {
+		err = fmt.Errorf("the tests of the original fail where gremlins runs them:\n%s", r.output)
+	}
+	return err
 }
 
 // build makes the test program of the package in dir.
