@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// ErrClosed: the Client or Watcher is closed. Nothing was done.
+// ErrClosed says that the Client or Watcher is closed. Nothing was done.
 var ErrClosed = errors.New("device-mapper client is closed")
 
 // calls counts the calls that use a descriptor, so that it is closed when there are none.

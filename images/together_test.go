@@ -27,7 +27,7 @@ func (b *bench) whole(t *testing.T, r images.Record) {
 
 // halfway runs an import in the background and gives its result once a layer of it is to
 // be committed; goOn lets it go on.
-func (b *bench) halfway(t *testing.T, ctx context.Context, source string, opts images.ImportOptions) (result <-chan error, goOn func()) {
+func (b *bench) halfway(ctx context.Context, t *testing.T, source string, opts images.ImportOptions) (result <-chan error, goOn func()) {
 	t.Helper()
 	there, on := make(chan struct{}), make(chan struct{})
 	var once sync.Once
@@ -65,7 +65,7 @@ func TestASecondOpeningDisturbsNoImport(t *testing.T) {
 	require.NoError(t, err)
 	zipped := filepath.Join(t.TempDir(), "image.tar.gz")
 	require.NoError(t, os.WriteFile(zipped, gz(t, packed).data, 0o600))
-	result, goOn := b.halfway(t, ctx, zipped, images.ImportOptions{})
+	result, goOn := b.halfway(ctx, t, zipped, images.ImportOptions{})
 	other, err := images.Open(b.config)
 	require.NoError(t, err)
 	_, err = other.Images()

@@ -115,7 +115,7 @@ func (d *Driver) examineThins(ctx context.Context, fix bool) (findings []Finding
 	}
 	outcomes, err := d.carryOut(ctx, all, wanted)
 	for _, o := range outcomes {
-		f := Finding{What: o.thin.String(), Cure: o.row.Cure(), Done: o.done(wanted)}
+		f := Finding{What: o.String(), Cure: o.row.Cure(), Done: o.done(wanted)}
 		if o.row.Needs(lifecycle.Adopt) && f.Done {
 			f.Cure = fmt.Sprintf("it is the snapshot %q now; remove it if nobody needs it", o.Name)
 		}

@@ -105,7 +105,7 @@ func TestFaultThenDeathThenDeathInRecovery(t *testing.T) {
 			t.Run(v.name+"/"+string(from), func(t *testing.T) {
 				for call, reached := 0, true; reached; call++ {
 					require.Less(t, call, 300)
-					for steps := 0; steps < 12; steps++ {
+					for steps := range 12 {
 						if turn++; turn%stride != 0 && steps > 0 {
 							continue
 						}

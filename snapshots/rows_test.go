@@ -103,7 +103,7 @@ func TestEveryRowIsCuredAndDeathsOnTheWay(t *testing.T) {
 		if r.Older {
 			continue // TestAnOlderCatalogDeletesNothing
 		}
-		t.Run(strings.ReplaceAll(r.Observed.String(), " ", "_"), func(t *testing.T) {
+		t.Run(strings.ReplaceAll(r.String(), " ", "_"), func(t *testing.T) {
 			for steps, died := -1, true; died; steps++ {
 				require.Less(t, steps, 60)
 				f := newFaulty(t)

@@ -51,6 +51,3 @@ func (d *Driver) admit() error {
 	}
 	return nil
 }
-
-// readClock learns how many snapshots the pool has ever made.
-func (d *Driver) readClock(m *dmthin.Metadata) { d.clock.Store(m.Superblock().Time) }

@@ -3,6 +3,7 @@ package disk
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/thinpool"
@@ -50,8 +51,8 @@ func (u undo) after(err error) error {
 	if err == nil {
 		return nil
 	}
-	for i := len(u) - 1; i >= 0; i-- {
-		err = errors.Join(err, u[i]())
+	for _, takeBack := range slices.Backward(u) {
+		err = errors.Join(err, takeBack())
 	}
 	return err
 }

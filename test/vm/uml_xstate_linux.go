@@ -50,8 +50,7 @@ func xstateLibrary(folder string) (string, error) {
 		err = os.Rename(temp.Name(), library) // others may have made it meanwhile
 	}
 	if err = errors.Join(err, temp.Close()); err != nil {
-		os.Remove(temp.Name())
-		return "", err
+		return "", errors.Join(err, os.Remove(temp.Name()))
 	}
 	return library, nil
 }

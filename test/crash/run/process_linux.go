@@ -25,16 +25,17 @@ func runProcess(ctx context.Context, cmd *exec.Cmd, log *os.File, grace time.Dur
 	}
 	group := -cmd.Process.Pid
 	defer func() { _ = syscall.Kill(group, syscall.SIGKILL) }() // of a group without processes: ESRCH
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	var status error
+	ended := make(chan struct{})
+	go func() { status = cmd.Wait(); close(ended) }()
 	select {
-	case err := <-ended:
-		return err
+	case <-ended:
+		return status
 	case <-ctx.Done():
 	}
 	_ = syscall.Kill(group, syscall.SIGTERM) // it may have ended
 	select {
-	case <-ended:
+	case <-ended: // it was told to end; how it did says nothing
 	case <-time.After(grace):
 		_ = syscall.Kill(group, syscall.SIGKILL)
 		<-ended
