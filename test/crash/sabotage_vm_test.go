@@ -38,7 +38,7 @@ func (c *lateRecords) Create(s metadata.Snapshot, of ...metadata.Snapshot) (meta
 	defer c.mu.Unlock()
 	s, err := c.Catalog.Create(s, of...)
 	if err == nil && s.OwnsThin() {
-		_, err = c.Catalog.Remove(s)
+		_, err = c.Remove(s)
 		err = errors.Join(err, c.Forget(s.Thin))
 		c.pending = append(c.pending, s)
 	}
