@@ -8,16 +8,16 @@ import (
 	digest "github.com/opencontainers/go-digest"
 )
 
-// hopeless says that an import would fail again however often it is tried. What
+// permanent says that an import would fail again however often it is tried. What
 // comes over a network may be whole the next time.
-func hopeless(err error, remote bool) bool {
+func permanent(err error, remote bool) bool {
 	if errors.Is(err, ErrHostile) || errors.Is(err, ErrMalformed) || errors.Is(err, ErrNoPlatform) {
 		return true
 	}
 	return !remote && (errors.Is(err, ErrTruncated) || errors.Is(err, ErrDigestMismatch) || errors.Is(err, ErrTooLarge))
 }
 
-// abandon removes what a hopeless import has brought, by the digests of its blobs
+// abandon removes what an import with a permanent error has brought, by the digests of its blobs
 // and the ChainIDs of its layers, bottom first. What others need stays.
 func (s *Store) abandon(ctx context.Context, keys []string) error {
 	layers, err := s.usedLayers("")

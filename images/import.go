@@ -83,7 +83,7 @@ func (s *Store) importFrom(ctx context.Context, p provider, src Source, want oci
 	pins := &pinSet{pins: &s.pins}
 	defer func() {
 		pins.drop()
-		if hopeless(err, p.remote()) {
+		if permanent(err, p.remote()) {
 			err = errors.Join(err, s.abandon(context.WithoutCancel(ctx), pins.keys))
 		}
 	}()

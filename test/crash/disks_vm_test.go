@@ -61,15 +61,15 @@ func (s *shim) close() {
 	require.NoError(s.r.t, os.Remove(s.disk.BackingFile))
 }
 
-// illness is what a disk can have.
-type illness struct {
+// diskFault is what goes wrong with a disk.
+type diskFault struct {
 	name string
 	lies bool // it acknowledges what it does not do
 	slow bool // it only takes its time
 	have func(*rand.Rand, *shim)
 }
 
-var illnesses = []illness{
+var diskFaults = []diskFault{
 	{name: "error_writes", have: func(_ *rand.Rand, s *shim) {
 		s.become(devmapper.Flakey{Dev: devno(s.disk), Down: 3600, Features: []string{"error_writes"}})
 	}},
@@ -91,33 +91,33 @@ var illnesses = []illness{
 	}},
 }
 
-// ward is a store on three disks of its own: the pool's two, and the catalog's.
-type ward struct {
+// threeDisks is a store on three disks of its own: the pool's two, and the catalog's.
+type threeDisks struct {
 	*rig
 	data, meta, cat *shim
 }
 
-func (r *rig) ward() *ward {
+func (r *rig) threeDisks() *threeDisks {
 	r.t.Helper()
-	w := &ward{r, r.shim("data", 160), r.shim("meta", 8), r.shim("cat", 48)}
+	w := &threeDisks{r, r.shim("data", 160), r.shim("meta", 8), r.shim("cat", 48)}
 	r.run("mkfs.ext4", "-q", w.cat.path())
 	r.mount(w.cat.path())
 	return w
 }
 
-func (w *ward) config() snapshots.Config {
+func (w *threeDisks) config() snapshots.Config {
 	return snapshots.Config{Root: filepath.Join(w.mnt, "store")}
 }
 
-func (w *ward) options() snapshots.PoolOptions {
-	return snapshots.PoolOptions{Name: "veneer-ward", Backing: metadata.BackingDevices, Data: w.data.path(), Metadata: w.meta.path(), BaseSize: lifetest.BaseSize}
+func (w *threeDisks) options() snapshots.PoolOptions {
+	return snapshots.PoolOptions{Name: "veneer-disks", Backing: metadata.BackingDevices, Data: w.data.path(), Metadata: w.meta.path(), BaseSize: lifetest.BaseSize}
 }
 
-// powerOff takes everything away that a reboot does, disks being ill still.
-func (w *ward) powerOff() {
+// powerOff takes everything away that a reboot does, disks being fault still.
+func (w *threeDisks) powerOff() {
 	w.t.Helper()
 	for _, thins := range []bool{true, false} {
-		entries, err := w.dm.List("veneer-ward")
+		entries, err := w.dm.List("veneer-disks")
 		require.NoError(w.t, err)
 		for _, e := range entries {
 			if thins == strings.Contains(e.Name, "-thin-") {
@@ -138,7 +138,7 @@ func (w *ward) powerOff() {
 	require.NoError(w.t, unix.Unmount(w.mnt, 0))
 }
 
-func (w *ward) discard() {
+func (w *threeDisks) discard() {
 	w.t.Helper()
 	w.powerOff()
 	for _, s := range []*shim{w.data, w.meta, w.cat} {
@@ -192,16 +192,16 @@ func TestDisksThatGoWrong(t *testing.T) {
 	said, silent := 0, 0
 	for n := range *windows {
 		random := rand.New(rand.NewPCG(*seed, uint64(n)))
-		ill := illnesses[n%len(illnesses)]
-		t.Run(fmt.Sprintf("%d %s", n, ill.name), func(t *testing.T) {
-			w := r.ward()
-			victim := []*shim{w.data, w.meta, w.cat}[n/len(illnesses)%3]
-			outcome, err := w.fallIll(t, random, ill, victim)
+		fault := diskFaults[n%len(diskFaults)]
+		t.Run(fmt.Sprintf("%d %s", n, fault.name), func(t *testing.T) {
+			w := r.threeDisks()
+			victim := []*shim{w.data, w.meta, w.cat}[n/len(diskFaults)%3]
+			outcome, err := w.inject(t, random, fault, victim)
 			w.discard()
 			row.Points++
 			if err != nil {
 				row.Violations++
-				t.Errorf("%s under %s: %v", ill.name, victim.name, err)
+				t.Errorf("%s under %s: %v", fault.name, victim.name, err)
 			}
 			switch outcome {
 			case "said":
@@ -214,7 +214,7 @@ func TestDisksThatGoWrong(t *testing.T) {
 	t.Logf("of the lies that lost something the driver noticed %d and not %d", said, silent)
 }
 
-func (w *ward) fallIll(t *testing.T, random *rand.Rand, ill illness, victim *shim) (outcome string, err error) {
+func (w *threeDisks) inject(t *testing.T, random *rand.Rand, fault diskFault, victim *shim) (outcome string, err error) {
 	ctx := t.Context()
 	d, err := snapshots.CreatePool(ctx, w.config(), w.options())
 	require.NoError(t, err)
@@ -251,24 +251,24 @@ func (w *ward) fallIll(t *testing.T, random *rand.Rand, ill illness, victim *shi
 			return "", err
 		}
 	}
-	ill.have(random, victim)
+	fault.have(random, victim)
 	for range 6 {
-		if err := step(!ill.slow); err != nil {
+		if err := step(!fault.slow); err != nil {
 			victim.mend()
 			_ = d.Close() // what went wrong before counts
 			return "", err
 		}
 	}
-	_ = waittest.Ends(d.Close) // the catalog may be what is ill
+	_ = waittest.Ends(d.Close) // the catalog may be what is fault
 	w.powerOff()
 	victim.mend()
-	return w.recover(t, ill, victim, worlds, loose)
+	return w.recover(t, fault, victim, worlds, loose)
 }
 
 // recover starts the store on disks that are well again.
-func (w *ward) recover(t *testing.T, ill illness, victim *shim, worlds possible, loose map[string]bool) (outcome string, err error) {
+func (w *threeDisks) recover(t *testing.T, fault diskFault, victim *shim, worlds possible, loose map[string]bool) (outcome string, err error) {
 	ctx := context.WithoutCancel(t.Context())
-	if ill.lies && victim == w.cat {
+	if fault.lies && victim == w.cat {
 		w.runAny("e2fsck", "-fy", w.cat.path()) // the filesystem was lied to as well
 	}
 	w.mount(w.cat.path())
@@ -287,7 +287,7 @@ func (w *ward) recover(t *testing.T, ill illness, victim *shim, worlds possible,
 		d, err = w.repair(ctx)
 	}
 	if err != nil {
-		if ill.lies {
+		if fault.lies {
 			return "said", nil
 		}
 		return "", fmt.Errorf("the store does not start: %w", err)
@@ -297,17 +297,17 @@ func (w *ward) recover(t *testing.T, ill illness, victim *shim, worlds possible,
 	if err != nil {
 		return "", err
 	}
-	if ill.lies || victim == w.data && !ill.slow {
-		loose["*"] = ill.lies // a filesystem that was lied to may show anything
+	if fault.lies || victim == w.data && !fault.slow {
+		loose["*"] = fault.lies // a filesystem that was lied to may show anything
 	}
 	live := &lifetest.Live{D: d, Mount: mountPrivately}
 	got, err := live.Look(ctx, nil)
 	switch {
 	case err == nil && worlds.has(got, loose):
 		outcome = "well"
-	case ill.lies && (len(info.Unknown) > 0 || err != nil):
+	case fault.lies && (len(info.Unknown) > 0 || err != nil):
 		return "said", nil
-	case ill.lies:
+	case fault.lies:
 		outcome = "silent"
 	case err != nil:
 		info, _ := d.Pool(ctx) // for the message alone
@@ -319,7 +319,7 @@ func (w *ward) recover(t *testing.T, ill illness, victim *shim, worlds possible,
 	return outcome, err
 }
 
-func (w *ward) repair(ctx context.Context) (*snapshots.Driver, error) {
+func (w *threeDisks) repair(ctx context.Context) (*snapshots.Driver, error) {
 	if err := snapshots.TakeDown(ctx, w.config()); err != nil {
 		return nil, err
 	}
