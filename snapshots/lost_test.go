@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/snapshots"
 )
 
@@ -123,4 +124,40 @@ func TestALostContainerIsNotDropped(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "base", content)
 	require.NoError(t, v.Unmount())
+}
+
+// A pool that has nothing of what the catalog knows is another one: nothing of it is
+// touched, above all not what happens to have the ids of the trash.
+func TestAnotherPoolIsRefused(t *testing.T) {
+	ctx := t.Context()
+	c := newCrashed(t)
+	var trash metadata.Snapshot
+	c.catalog(func(cat *metadata.Catalog) {
+		var err error
+		trash, err = cat.Remove(at(t, cat, "idle"))
+		require.NoError(t, err)
+	})
+	template := uint32(0)
+	for _, id := range []uint32{template, uint32(c.record("base").Thin), uint32(c.record("held").Thin)} {
+		require.True(t, c.m.Kernel.LoseThin(fakeMetadata, id))
+	}
+	_, err := c.open()
+	require.ErrorIs(t, err, snapshots.ErrInconsistent)
+	require.ErrorContains(t, err, "another pool")
+	pool, ok := c.m.Kernel.Pool(fakeMetadata)
+	require.True(t, ok)
+	assert.Contains(t, pool.Thins, uint32(trash.Thin))
+	_, err = snapshots.Examine(ctx, c.m.Config(), true)
+	require.NoError(t, err)
+	d := c.mustOpen()
+	info, err := d.Pool(ctx)
+	require.NoError(t, err)
+	assert.Equal(t, 2, info.Lost)
+}
+
+func at(t *testing.T, cat *metadata.Catalog, key string) metadata.Snapshot {
+	t.Helper()
+	s, err := cat.Get(key)
+	require.NoError(t, err)
+	return s
 }

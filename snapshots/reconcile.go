@@ -21,6 +21,9 @@ func (d *Driver) reconcile(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("compare the catalog with the pool: %w", class.Ensure(err))
 	}
+	if err := notOurs(all); err != nil {
+		return err
+	}
 	done, err := d.carryOut(ctx, all, lifecycle.Action.AtStart)
 	for _, o := range done {
 		d.logOutcome(o)
@@ -29,6 +32,28 @@ func (d *Driver) reconcile(ctx context.Context) error {
 		d.sweepNodes()
 	}
 	return err
+}
+
+// notOurs refuses a pool that has none of what the catalog knows: it is another one, on
+// whose thin devices the catalog's trash must not be tried.
+func notOurs(all []thin) error {
+	snapshots := 0
+	for _, t := range all {
+		switch t.Observed.State {
+		case lifecycle.Active, lifecycle.Committed:
+			snapshots++
+		case lifecycle.Creating, lifecycle.Template:
+		default:
+			continue
+		}
+		if t.InPool {
+			return nil
+		}
+	}
+	if snapshots == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: the pool has none of the %d snapshots that the catalog knows, so it is another pool, or its metadata was replaced; put the right disks back, or have \"veneer doctor --fix\" mark them lost", ErrInconsistent, snapshots)
 }
 
 // outcome is what became of the row of one thin id.
