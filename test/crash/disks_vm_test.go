@@ -259,7 +259,7 @@ func (w *threeDisks) inject(t *testing.T, random *rand.Rand, fault diskFault, vi
 			return "", err
 		}
 	}
-	_ = waittest.Ends(d.Close) // the catalog may be what is fault
+	_ = waittest.Ends(d.Close) // the catalog may have the fault
 	w.powerOff()
 	victim.mend()
 	return w.recover(t, fault, victim, worlds, loose)
