@@ -78,6 +78,7 @@ func (c *Catalog) Viewed(id dmthin.ThinID, parent string) (viewed bool, err erro
 		for _, key := range c.index.allChildrenOf(parent) {
 			if s, err := getSnapshot(tx, key); err == nil && s.Kind == View && s.Thin == id {
 				viewed = true
+				break // one is enough: every removal of a view asks
 			}
 		}
 		return nil
