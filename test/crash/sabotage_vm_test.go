@@ -79,6 +79,14 @@ func (c *lateRecords) Thins() ([]metadata.Thin, error) {
 	return c.Catalog.Thins()
 }
 
+// Trash waits for a Create in progress, whose id is in the trash for a moment: the reaper
+// would delete what the pool is about to make.
+func (c *lateRecords) Trash() ([]metadata.Trash, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Catalog.Trash()
+}
+
 func (c *lateRecords) Close() error { return errors.Join(c.write(), c.Catalog.Close()) }
 
 // with opens catalogs that are broken in one way.
