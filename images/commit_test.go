@@ -3,8 +3,10 @@ package images_test
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -253,7 +255,7 @@ func TestCollectSparesWhatIsNeeded(t *testing.T) {
 	require.NoError(t, b.driver.DeleteRecord(o.Name), "as a removal that crashed")
 	_, err = b.driver.Prepare(ctx, "user", o.Layers[0].ChainID.String())
 	require.NoError(t, err)
-	_, err = b.driver.Prepare(ctx, "import/"+strings.Replace(o.Top(), "a", "b", 1), "")
+	_, err = b.driver.Prepare(ctx, "import/sha256:"+strings.Repeat("ab", 32), "")
 	require.NoError(t, err)
 	write(t, filepath.Join(b.root, "content/blobs/sha256/.new-1"), "x")
 
@@ -344,4 +346,19 @@ func TestConcurrentCommits(t *testing.T) {
 	}
 	wg.Wait()
 	assert.Len(t, b.driver.Keys(), 5)
+}
+
+// A namespace of containerd's may be called as the keys of this package begin.
+func TestCollectSparesContainerdsSnapshots(t *testing.T) {
+	b := newBench(t)
+	theirs := []string{
+		"import/12/container", "import/x", "work/7/ABCDEFGHIJKLMNOPQRSTUVWXYZ", "work/12/sha256:" + strings.Repeat("ab", 32), "work/ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+	}
+	for _, key := range append(theirs, "work/ABCDEFGHIJKLMNOPQRSTUVWXYZ/upper") {
+		_, err := b.driver.Prepare(ctx, key, "")
+		require.NoError(t, err)
+	}
+	_, err := b.Collect(ctx)
+	require.NoError(t, err)
+	assert.ElementsMatch(t, theirs, slices.Collect(maps.Keys(b.driver.Keys())))
 }

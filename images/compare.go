@@ -37,10 +37,10 @@ func (s *Store) diffOptions() layer.DiffOptions {
 // container without one, an empty snapshot - and removes both afterwards.
 func (s *Store) compare(ctx context.Context, container, parent string, fn func(lower, upper Tree) error) error {
 	work := workPrefix + rand.Text()
-	return s.mounted(ctx, work+"/upper", func(key string) (snapshots.Mount, error) {
+	return s.mounted(ctx, work+"/"+upperSide, func(key string) (snapshots.Mount, error) {
 		return s.snapshots.Clone(ctx, key, container)
 	}, func(upper Tree) error {
-		return s.mounted(ctx, work+"/lower", func(key string) (snapshots.Mount, error) {
+		return s.mounted(ctx, work+"/"+lowerSide, func(key string) (snapshots.Mount, error) {
 			if parent == "" {
 				return s.snapshots.Prepare(ctx, key, "")
 			}

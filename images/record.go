@@ -1,6 +1,7 @@
 package images
 
 import (
+	"crypto/rand"
 	"fmt"
 	"strings"
 	"time"
@@ -92,9 +93,22 @@ const importPrefix = "import/"
 // workPrefix begins the keys of the snapshots that commit and diff look at.
 const workPrefix = "work/"
 
+// The two snapshots that are compared.
+const (
+	upperSide = "upper"
+	lowerSide = "lower"
+)
+
 func importKey(chain digest.Digest) string { return importPrefix + chain.String() }
 
-// leftover says whether a key is of a snapshot that lives within one operation.
+// leftover says whether a key is of a snapshot that is there within one operation only.
+// Keys of containerd's begin with the name of a namespace and a number, and that name may
+// be one of the two prefixes.
 func leftover(key string) bool {
-	return strings.HasPrefix(key, importPrefix) || strings.HasPrefix(key, workPrefix)
+	if chain, ok := strings.CutPrefix(key, importPrefix); ok {
+		return layerKey(chain)
+	}
+	rest, ok := strings.CutPrefix(key, workPrefix)
+	random, side, _ := strings.Cut(rest, "/")
+	return ok && len(random) == len(rand.Text()) && (side == upperSide || side == lowerSide)
 }
