@@ -117,7 +117,9 @@ func TestFaultThenDeathThenDeathInRecovery(t *testing.T) {
 						for _, recovery := range recoveries {
 							p := faultThenDeath{&strike{source: from, call: call, way: turn}, steps, recovery}
 							reached, died = tryProduct(t, v, p)
-							row.Points++
+							if died { // else the verb ended at its fault, which is no product
+								row.Points++
+							}
 							if t.Failed() {
 								t.Fatal(p)
 							}
