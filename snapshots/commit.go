@@ -93,7 +93,7 @@ func (d *Driver) activeThin(s metadata.Snapshot) (live *thinpool.Live, activated
 		live, err = d.pool.ActivateThin(s.Thin, s.Size, devmapper.ReadWrite)
 		return live, activated, err
 	}
-	return live, false, d.dm.MakeNode(live.Name, live.Dev) // a node that leads elsewhere would be flushed
+	return live, false, nil
 }
 
 // settle flushes a snapshot's device and replays the log on it, if it needs that and if
