@@ -83,19 +83,19 @@ const testBlock = 4096 // of the filesystem
 
 // image is a device with that log in its second allocation group.
 func (r *ring) image() *bytes.Reader {
-	const logAt = 1<<16 | 3 // a group has 2^16 block numbers, and 100 blocks
+	const logAt = 1<<16 | 3 // a group has 2^16 block numbers, and 8 blocks
 	be := binary.BigEndian
 	size := len(r.blocks) * basicBlock / testBlock
-	b := make([]byte, (103+size+1)*testBlock)
+	b := make([]byte, (11+size+1)*testBlock)
 	copy(b, "XFSB")
 	be.PutUint32(b[xfsBlockSize:], testBlock)
 	be.PutUint64(b[xfsDataBlocks:], uint64(len(b)/testBlock))
 	be.PutUint64(b[xfsLogStart:], logAt)
-	be.PutUint32(b[xfsAGBlocks:], 100)
+	be.PutUint32(b[xfsAGBlocks:], 8)
 	be.PutUint32(b[xfsLogBlocks:], uint32(size))
 	b[xfsAGBlockShift] = 16
 	for i, block := range r.blocks {
-		copy(b[103*testBlock+i*basicBlock:], block[:])
+		copy(b[11*testBlock+i*basicBlock:], block[:])
 	}
 	return bytes.NewReader(b)
 }
@@ -193,7 +193,7 @@ func TestImpossibleLogs(t *testing.T) {
 		"no blocks":              func(b []byte) { be.PutUint32(b[xfsLogBlocks:], 0) },
 		"more than the device":   func(b []byte) { be.PutUint32(b[xfsLogBlocks:], 1<<31) },
 		"behind the device":      func(b []byte) { be.PutUint64(b[xfsLogStart:], 1<<40) },
-		"beyond its group":       func(b []byte) { be.PutUint64(b[xfsLogStart:], 101) },
+		"beyond its group":       func(b []byte) { be.PutUint64(b[xfsLogStart:], 9) },
 		"large groups":           func(b []byte) { b[xfsAGBlockShift] = 32 },
 		"sizes that wrap around": func(b []byte) { be.PutUint64(b[xfsDataBlocks:], 1<<62); be.PutUint64(b[xfsLogStart:], 1<<60) },
 	} {
@@ -208,7 +208,7 @@ func TestImpossibleLogs(t *testing.T) {
 	}
 	b, err := io.ReadAll(newRing(64).image())
 	require.NoError(t, err)
-	_, err = Read(bytes.NewReader(b[:104*testBlock]), true)
+	_, err = Read(bytes.NewReader(b[:12*testBlock]), true)
 	require.ErrorIs(t, err, io.EOF, "the log ends before its end")
 	be.PutUint64(b[xfsLogStart:], 0)
 	s, err := Read(bytes.NewReader(b), true)
