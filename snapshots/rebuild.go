@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/veneerdm/veneer/class"
+	"github.com/veneerdm/veneer/internal/durable"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 	"github.com/veneerdm/veneer/snapshots/disk"
@@ -124,7 +125,7 @@ func (d *Driver) rebuild(ctx context.Context) (findings []Finding, err error) {
 	c.SetClock(d.clock.Load())
 	err = errors.Join(c.SetPool(d.record), c.Adopt(recovered), c.Check(), c.Close())
 	if err == nil {
-		err = errors.Join(os.Rename(fresh, d.config.catalogPath()), syncFile(d.config.Root))
+		err = durable.Rename(fresh, d.config.catalogPath())
 	}
 	if err != nil {
 		return findings, class.Ensure(err)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/veneerdm/veneer/internal/durable"
 	"github.com/veneerdm/veneer/loopback"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 	"github.com/veneerdm/veneer/snapshots/disk"
@@ -88,9 +89,9 @@ func (j repairJob) run(ctx context.Context) (kept string, err error) {
 		return "", err
 	}
 	if j.replace {
-		return kept, errors.Join(os.Rename(part, j.path), syncFile(j.folder))
+		return kept, durable.Rename(part, j.path)
 	}
-	if err := errors.Join(os.Rename(part, j.file(".copying")), syncFile(j.folder)); err != nil {
+	if err := durable.Rename(part, j.file(".copying")); err != nil {
 		return kept, err
 	}
 	return kept, j.copyBack()
@@ -109,7 +110,7 @@ func (j repairJob) keep() (kept string, err error) {
 			err = copyFile(j.path, kept, os.O_CREATE|os.O_EXCL)
 		}
 		if !errors.Is(err, os.ErrExist) {
-			return kept, errors.Join(err, syncFile(j.folder))
+			return kept, errors.Join(err, durable.SyncDir(j.folder))
 		}
 	}
 }
@@ -140,6 +141,7 @@ func copyFile(from, to string, flags int) (err error) {
 	return out.Sync()
 }
 
+// syncFile brings what another program has written into a file to disk.
 func syncFile(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
