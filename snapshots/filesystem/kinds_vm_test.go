@@ -140,7 +140,7 @@ func TestGrow(t *testing.T) {
 		tree, err := d.mount(false).Open()
 		require.NoError(t, err)
 		want := 2 * d.loop.Size
-		require.NoError(t, loopback.GrowImage(d.loop.BackingFile, int64(want)))
+		require.NoError(t, loopback.GrowImage(d.loop.BackingFile, want))
 		d.loop, err = d.loop.Grow()
 		require.NoError(t, err)
 		for range 2 {
