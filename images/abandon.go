@@ -20,33 +20,28 @@ func permanent(err error, remote bool) bool {
 // abandon removes what an import with a permanent error has brought, by the digests of its blobs
 // and the ChainIDs of its layers, bottom first. What others need stays.
 func (s *Store) abandon(ctx context.Context, keys []string) error {
-	layers, err := s.usedLayers("")
-	if err != nil {
-		return err
-	}
-	blobs, err := s.usedBlobs()
+	needed, err := s.needs("")
 	if err != nil {
 		return err
 	}
 	for _, key := range slices.Backward(keys) {
 		d := digest.Digest(key)
-		if !layers[d] {
-			if _, err := s.removeLayer(ctx, d); err != nil && !errors.Is(err, ErrInUse) {
-				return err
-			}
+		if _, err := s.removeLayer(ctx, needed, d); err != nil && !errors.Is(err, ErrInUse) {
+			return err
 		}
-		if !blobs[d] {
-			if err := s.abandonBlob(ctx, d); err != nil {
-				return err
-			}
+		if err := s.abandonBlob(ctx, needed, d); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// abandonBlob removes a blob, or the beginning of one, unless an import is at work
-// with it.
-func (s *Store) abandonBlob(ctx context.Context, d digest.Digest) error {
+// abandonBlob removes a blob, or the beginning of one, unless an image needs it or an
+// operation is at work with it.
+func (s *Store) abandonBlob(ctx context.Context, needed *needs, d digest.Digest) error {
+	if needed.blobs[d] {
+		return nil
+	}
 	unlock, err := s.blobLocks.Lock(ctx, d.String())
 	if err != nil {
 		return err
@@ -54,6 +49,9 @@ func (s *Store) abandonBlob(ctx context.Context, d digest.Digest) error {
 	defer unlock()
 	if s.pins.held(d.String()) || d.Validate() != nil {
 		return nil
+	}
+	if err := s.renew(needed); err != nil || needed.blobs[d] {
+		return err
 	}
 	return s.content.Delete(d)
 }

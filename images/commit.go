@@ -136,7 +136,10 @@ func (s *Store) packLayer(ctx context.Context, pins *pinSet, container, parent s
 			z := gzip.NewWriter(w)
 			_, err := layer.Diff(ctx, lower, upper, io.MultiWriter(z, diffID.Hash()), s.diffOptions())
 			return errors.Join(err, z.Close())
-		}, func(d digest.Digest) { pins.add(d.String()) })
+		}, func(d digest.Digest) (release func(), err error) {
+			pins.add(d.String())
+			return s.blobLocks.Lock(ctx, d.String())
+		})
 		if err != nil {
 			return err
 		}

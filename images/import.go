@@ -210,7 +210,11 @@ func (s *Store) fetchLayers(ctx context.Context, p provider, layers []Layer, rep
 		group.Go(func() error {
 			// The channel is closed only on success: waiters see the context end otherwise.
 			desc := ocispec.Descriptor{MediaType: l.MediaType, Digest: l.Digest, Size: l.Size}
-			if _, err := s.content.Stat(l.Digest); err != nil {
+			there, err := s.hasBlob(ctx, l.Digest)
+			if err != nil {
+				return err
+			}
+			if !there {
 				var got int64
 				show := rep.meter(i, PhaseDownloading)
 				err := s.fetch(ctx, p, desc, func(n int64) {
@@ -226,4 +230,19 @@ func (s *Store) fetchLayers(ctx context.Context, p provider, layers []Layer, rep
 		})
 	}
 	return group.Wait()
+}
+
+// hasBlob says whether a blob that the caller has pinned is there. It takes the blob's
+// lock: a removal that began before the blob was pinned has ended then.
+func (s *Store) hasBlob(ctx context.Context, d digest.Digest) (bool, error) {
+	unlock, err := s.blobLocks.Lock(ctx, d.String())
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	_, err = s.content.Stat(d)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }

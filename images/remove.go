@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	digest "github.com/opencontainers/go-digest"
 
@@ -67,13 +66,13 @@ func (s *Store) Remove(ctx context.Context, ref string, opts RemoveOptions) (Rem
 // unused makes sure that nothing but the image stands on the layers that would go
 // with it.
 func (s *Store) unused(ctx context.Context, r Record) error {
-	shared, err := s.usedLayers(r.Name)
+	others, err := s.needs(r.Name)
 	if err != nil {
 		return err
 	}
 	going := map[string]bool{}
 	for _, l := range r.Layers {
-		if !shared[l.ChainID] {
+		if !others.layers[l.ChainID] {
 			going[l.ChainID.String()] = true
 		}
 	}
@@ -86,70 +85,26 @@ func (s *Store) unused(ctx context.Context, r Record) error {
 	})
 }
 
-// usedLayers is the set of ChainIDs that images other than the one called except
-// consist of.
-func (s *Store) usedLayers(except string) (map[digest.Digest]bool, error) {
-	records, err := s.catalog.images()
-	if err != nil {
-		return nil, err
-	}
-	used := map[digest.Digest]bool{}
-	for _, r := range records {
-		if r.Name == except {
-			continue
-		}
-		for _, l := range r.Layers {
-			used[l.ChainID] = true
-		}
-	}
-	return used, nil
-}
-
-// usedBlobs is the set of digests that images consist of.
-func (s *Store) usedBlobs() (map[digest.Digest]bool, error) {
-	records, err := s.catalog.images()
-	if err != nil {
-		return nil, err
-	}
-	used := map[digest.Digest]bool{}
-	for _, r := range records {
-		for _, d := range r.blobs() {
-			used[d] = true
-		}
-	}
-	return used, nil
-}
-
 // release removes what r has and no record does.
 func (s *Store) release(ctx context.Context, r Record) (Removed, error) {
 	var done Removed
-	used, err := s.usedLayers("")
+	needed, err := s.needs("")
 	if err != nil {
 		return done, err
 	}
 	for _, l := range slices.Backward(r.Layers) {
 		chain := l.ChainID
-		if used[chain] {
-			break // and with it all below
-		}
-		gone, err := s.removeLayer(ctx, chain)
+		gone, err := s.removeLayer(ctx, needed, chain)
 		if errors.Is(err, ErrInUse) || err == nil && !gone {
-			break // somebody has come to need it since; Collect will see to it
+			break // it is needed, and with it all below
 		}
 		if err != nil {
 			return done, err
 		}
 		done.Layers = append(done.Layers, chain)
 	}
-	usedBlobs, err := s.usedBlobs()
-	if err != nil {
-		return done, err
-	}
 	for _, d := range r.blobs() {
-		if usedBlobs[d] {
-			continue
-		}
-		size, err := s.removeBlob(ctx, d)
+		size, err := s.removeBlob(ctx, needed, d)
 		if err != nil {
 			return done, err
 		}
@@ -161,9 +116,12 @@ func (s *Store) release(ctx context.Context, r Record) (Removed, error) {
 	return done, nil
 }
 
-// removeLayer removes a layer's snapshot unless an import is at work with it. It
-// says whether the snapshot is gone.
-func (s *Store) removeLayer(ctx context.Context, chain digest.Digest) (bool, error) {
+// removeLayer removes a layer's snapshot unless an image needs it or an operation is at
+// work with it. It says whether the snapshot is gone.
+func (s *Store) removeLayer(ctx context.Context, needed *needs, chain digest.Digest) (bool, error) {
+	if needed.layers[chain] {
+		return false, nil
+	}
 	unlock, err := s.layerLocks.Lock(ctx, chain.String())
 	if err != nil {
 		return false, err
@@ -172,6 +130,9 @@ func (s *Store) removeLayer(ctx context.Context, chain digest.Digest) (bool, err
 	if s.pins.held(chain.String()) {
 		return false, nil
 	}
+	if err := s.renew(needed); err != nil || needed.layers[chain] {
+		return false, err
+	}
 	err = s.snapshots.Remove(ctx, chain.String())
 	if err != nil && !errors.Is(err, snapshots.ErrNotFound) {
 		return false, fmt.Errorf("remove layer %s: %w", chain, err)
@@ -179,9 +140,12 @@ func (s *Store) removeLayer(ctx context.Context, chain digest.Digest) (bool, err
 	return true, nil
 }
 
-// removeBlob removes a blob unless an import is at work with it, and gives its
-// size; -1 when it stays or is not there.
-func (s *Store) removeBlob(ctx context.Context, d digest.Digest) (int64, error) {
+// removeBlob removes a blob unless an image needs it or an operation is at work with it,
+// and gives its size; -1 when it stays or is not there.
+func (s *Store) removeBlob(ctx context.Context, needed *needs, d digest.Digest) (int64, error) {
+	if needed.blobs[d] {
+		return -1, nil
+	}
 	unlock, err := s.blobLocks.Lock(ctx, d.String())
 	if err != nil {
 		return -1, err
@@ -189,6 +153,9 @@ func (s *Store) removeBlob(ctx context.Context, d digest.Digest) (int64, error) 
 	defer unlock()
 	if s.pins.held(d.String()) {
 		return -1, nil
+	}
+	if err := s.renew(needed); err != nil || needed.blobs[d] {
+		return -1, err
 	}
 	size, err := s.content.Stat(d)
 	if errors.Is(err, ErrNotFound) {
@@ -198,112 +165,4 @@ func (s *Store) removeBlob(ctx context.Context, d digest.Digest) (int64, error) 
 		return -1, err
 	}
 	return size, s.content.Delete(d)
-}
-
-// Collect removes what no image needs and nobody is working with: layers and
-// blobs that interrupted imports and removals left, beginnings of blobs, and
-// snapshots of operations that a crash ended. Layers that a container stands on
-// stay. After it an interrupted import starts from the beginning.
-func (s *Store) Collect(ctx context.Context) (Removed, error) {
-	var done Removed
-	if err := s.collectSnapshots(ctx, &done); err != nil {
-		return done, err
-	}
-	used, err := s.usedBlobs()
-	if err != nil {
-		return done, err
-	}
-	var loose []digest.Digest
-	err = s.content.Walk(ctx, func(d digest.Digest, _ int64) error {
-		if !used[d] {
-			loose = append(loose, d)
-		}
-		return nil
-	})
-	if err != nil {
-		return done, err
-	}
-	for _, d := range loose {
-		size, err := s.removeBlob(ctx, d)
-		if err != nil {
-			return done, err
-		}
-		if size >= 0 {
-			done.Blobs = append(done.Blobs, d)
-			done.Bytes += size
-		}
-	}
-	freed, err := s.content.Clean(func(d digest.Digest) bool { return s.pins.held(d.String()) })
-	done.Bytes += freed
-	return done, err
-}
-
-// collectSnapshots removes leftovers and then, from the top down, layers that
-// nothing stands on.
-func (s *Store) collectSnapshots(ctx context.Context, done *Removed) error {
-	used, err := s.usedLayers("")
-	if err != nil {
-		return err
-	}
-	parent := map[string]string{} // of loose layers
-	children := map[string]int{}
-	var leftovers []snapshots.Info
-	err = s.snapshots.Walk(ctx, func(_ context.Context, info snapshots.Info) error {
-		children[info.Parent]++
-		switch {
-		case leftover(info.Key):
-			leftovers = append(leftovers, info)
-		case layerKey(info.Key) && info.Kind == snapshots.KindCommitted && !used[digest.Digest(info.Key)]:
-			parent[info.Key] = info.Parent
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, info := range leftovers {
-		gone, err := s.collectLeftover(ctx, info.Key)
-		if err != nil {
-			return err
-		}
-		if gone {
-			children[info.Parent]--
-		}
-	}
-	for again := true; again; {
-		again = false
-		for key, below := range parent {
-			if children[key] > 0 {
-				continue
-			}
-			delete(parent, key)
-			gone, err := s.removeLayer(ctx, digest.Digest(key))
-			if errors.Is(err, ErrInUse) {
-				continue // something has come to stand on it since
-			}
-			if err != nil {
-				return err
-			}
-			if gone {
-				children[below]--
-				done.Layers = append(done.Layers, digest.Digest(key))
-				again = true
-			}
-		}
-	}
-	return nil
-}
-
-// collectLeftover removes a snapshot of an operation unless it is going on.
-func (s *Store) collectLeftover(ctx context.Context, key string) (bool, error) {
-	chain := strings.TrimPrefix(key, importPrefix)
-	unlock, err := s.layerLocks.Lock(ctx, chain)
-	if err != nil {
-		return false, err
-	}
-	defer unlock()
-	if s.pins.held(chain) {
-		return false, nil
-	}
-	return true, s.discard(ctx, key)
 }

@@ -84,8 +84,9 @@ func Open(cfg Config) (*Store, error) {
 // pins counts who is working with which blobs and layers, so that nobody removes
 // what an import has found to be there already. Keys are digests and ChainIDs.
 type pins struct {
-	mu sync.Mutex
-	n  map[string]int
+	mu      sync.Mutex
+	n       map[string]int
+	dropped uint64 // how often something was dropped
 }
 
 func (p *pins) add(keys ...string) {
@@ -102,11 +103,19 @@ func (p *pins) add(keys ...string) {
 func (p *pins) drop(keys ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.dropped++
 	for _, k := range keys {
 		if p.n[k]--; p.n[k] == 0 {
 			delete(p.n, k)
 		}
 	}
+}
+
+// drops counts calls of drop. An operation records an image before it drops its pins.
+func (p *pins) drops() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dropped
 }
 
 func (p *pins) held(key string) bool {

@@ -141,19 +141,28 @@ func TestAddWalkCleanDelete(t *testing.T) {
 	s, dir := open(t)
 	ctx := t.Context()
 	var announced digest.Digest
-	announce := func(d digest.Digest) { announced = d }
+	released := 0
+	claim := func(d digest.Digest) (func(), error) {
+		announced = d
+		_, err := s.Stat(d)
+		require.ErrorIs(t, err, content.ErrNotFound, "it is claimed before it is there")
+		return func() { released++ }, nil
+	}
 	d, size, err := s.Add(func(w io.Writer) error {
-		if _, err := s.Clean(func(digest.Digest) bool { return false }); err != nil {
+		if _, err := s.Clean(func(digest.Digest) (func(), bool) { return func() {}, true }); err != nil {
 			return err // it must not take the file away that is being written
 		}
 		_, err := io.WriteString(w, "new")
 		return err
-	}, announce)
+	}, claim)
 	require.NoError(t, err)
+	assert.Equal(t, 1, released)
 	assert.Equal(t, d, announced)
 	assert.Equal(t, digest.FromString("new"), d)
 	assert.EqualValues(t, 3, size)
-	_, _, err = s.Add(func(w io.Writer) error { _, _ = io.WriteString(w, "half"); return errCut }, announce)
+	_, _, err = s.Add(func(w io.Writer) error { _, _ = io.WriteString(w, "half"); return errCut }, claim)
+	require.ErrorIs(t, err, errCut)
+	_, _, err = s.Add(func(io.Writer) error { return nil }, func(digest.Digest) (func(), error) { return nil, errCut })
 	require.ErrorIs(t, err, errCut)
 	e, err := s.AddBytes(ctx, []byte("{}"))
 	require.NoError(t, err)
@@ -169,7 +178,7 @@ func TestAddWalkCleanDelete(t *testing.T) {
 	found := map[digest.Digest]int64{}
 	require.NoError(t, s.Walk(ctx, func(d digest.Digest, size int64) error { found[d] = size; return nil }))
 	assert.Equal(t, map[digest.Digest]int64{d: 3, e: 2}, found)
-	freed, err := s.Clean(func(d digest.Digest) bool { return d == keep })
+	freed, err := s.Clean(func(d digest.Digest) (func(), bool) { return func() {}, d != keep })
 	require.NoError(t, err)
 	assert.EqualValues(t, 4, freed)
 

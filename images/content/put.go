@@ -139,9 +139,10 @@ func (p *partial) check(d digest.Digest, size int64) error {
 	return nil
 }
 
-// Add stores what write writes and returns its digest and size in bytes. announce
-// hears the digest just before the blob appears under it.
-func (s *Store) Add(write func(io.Writer) error, announce func(digest.Digest)) (_ digest.Digest, size int64, err error) {
+// Add stores what write writes and returns its digest and size in bytes. claim hears the
+// digest just before the blob appears under it, and keeps Delete away from the blob until
+// release is called.
+func (s *Store) Add(write func(io.Writer) error, claim func(digest.Digest) (release func(), err error)) (_ digest.Digest, size int64, err error) {
 	f, err := s.newFile()
 	if err != nil {
 		return "", 0, fmt.Errorf("store a new blob: %w", err)
@@ -163,7 +164,11 @@ func (s *Store) Add(write func(io.Writer) error, announce func(digest.Digest)) (
 	if err != nil {
 		return "", 0, err
 	}
-	announce(d)
+	release, err := claim(d)
+	if err != nil {
+		return "", 0, err
+	}
+	defer release()
 	return d, counter.n, s.publish(f, path)
 }
 

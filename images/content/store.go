@@ -157,9 +157,10 @@ func (s *Store) Walk(ctx context.Context, fn func(d digest.Digest, size int64) e
 	return nil
 }
 
-// Clean removes unfinished blobs, but those keep asks for, and returns the bytes
-// freed. No Put may run for what it removes.
-func (s *Store) Clean(keep func(digest.Digest) bool) (freed int64, err error) {
+// Clean removes unfinished blobs and returns the bytes freed: those whose digest is not
+// known yet and that no Add is writing, and those beginnings of blobs that claim claims. It
+// keeps Put away from the blob until release is called.
+func (s *Store) Clean(claim func(digest.Digest) (release func(), ok bool)) (freed int64, err error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return 0, fmt.Errorf("list the content store: %w", err)
@@ -169,20 +170,40 @@ func (s *Store) Clean(keep func(digest.Digest) bool) (freed int64, err error) {
 		if !partial && !strings.HasPrefix(e.Name(), newPrefix) {
 			continue
 		}
-		if partial && keep(digest.NewDigestFromEncoded(digest.SHA256, hex)) {
+		release := func() {}
+		if partial {
+			ok := false
+			if release, ok = claim(digest.NewDigestFromEncoded(digest.SHA256, hex)); !ok {
+				continue
+			}
+		} else if s.isWriting(filepath.Join(s.dir, e.Name())) {
 			continue
 		}
-		if s.isWriting(filepath.Join(s.dir, e.Name())) {
-			continue
-		}
-		if info, err := e.Info(); err == nil {
-			freed += info.Size()
-		}
-		if err := os.Remove(filepath.Join(s.dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return freed, fmt.Errorf("remove an unfinished blob: %w", err)
+		size, err := s.removeUnfinished(e.Name())
+		release()
+		if freed += size; err != nil {
+			return freed, err
 		}
 	}
 	return freed, nil
+}
+
+func (s *Store) removeUnfinished(name string) (size int64, err error) {
+	path := filepath.Join(s.dir, name)
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil // it has become a blob
+	}
+	if err == nil {
+		size, err = info.Size(), os.Remove(path)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("remove an unfinished blob: %w", err)
+	}
+	return size, nil
 }
 
 // copyBuffer is how much of a blob is read and hashed at a time.
