@@ -93,7 +93,9 @@ func (d *Driver) activeThin(s metadata.Snapshot) (live *thinpool.Live, activated
 		live, err = d.pool.ActivateThin(s.Thin, s.Size, devmapper.ReadWrite)
 		return live, activated, err
 	}
-	return live, false, nil
+	// The flush and the look go by the name: one that leads elsewhere, as a crash may leave
+	// it, would have another device flushed and this one committed with a dirty log.
+	return live, false, d.dm.MakeNode(live.Name, live.Dev)
 }
 
 // settle flushes a snapshot's device and replays the log on it, if it needs that and if
