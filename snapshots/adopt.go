@@ -110,11 +110,14 @@ func (d *Driver) describe(id dmthin.ThinID, end uint64) (metadata.Snapshot, erro
 		for _, line := range table {
 			s.Size += line.Length.Bytes()
 		}
+		// The device may be one that a process died of looking at: see below.
 		found, err := d.host.Identify(live.Path())
-		s.Filesystem = found.Kind
+		s.Filesystem, s.Size = found.Kind, max(s.Size, d.pool.RoundUp(found.Size))
 		return s, err
 	}
-	if live, err = d.pool.ActivateThin(id, s.Size, devmapper.ReadOnly); err != nil {
+	// Writable, though nothing is written: one that is left behind by a process that dies
+	// here is not taken for the device of a committed snapshot.
+	if live, err = d.pool.ActivateThin(id, s.Size, devmapper.ReadWrite); err != nil {
 		return s, err
 	}
 	found, err := d.host.Identify(live.Path())
