@@ -260,13 +260,7 @@ func between(now, before, after world) bool {
 
 func (s *shop) kill(t *testing.T, args []string, at int) *tracer {
 	t.Helper()
-	out, err := os.Create(s.out)
-	require.NoError(t, err)
-	defer out.Close()
-	k := &tracer{killAt: at}
-	k.armed.Store(true)
-	require.NoError(t, k.run(s.program, s.args(args...), out, nil))
-	return k
+	return s.trace(t, args, &tracer{killAt: at})
 }
 
 func (s *shop) said() string {

@@ -16,9 +16,11 @@ import (
 // runs, such as mkfs, live on, as they do after a kill.
 type tracer struct {
 	killAt int         // the how manyth; 0 never
+	failAt int         // the how manyth fails with EIO and is not done; 0 never
 	armed  atomic.Bool // calls count from now on
 
-	calls  []string // that counted
+	calls  []string // that counted, and were done or failed on purpose
+	failed string   // the call that failed on purpose
 	killed bool
 	status syscall.WaitStatus
 }
@@ -55,6 +57,14 @@ func register(tid int, at uintptr) (uint64, bool) {
 	var b [8]byte
 	n, err := unix.PtracePeekUser(tid, at, b[:])
 	return binary.NativeEndian.Uint64(b[:]), err == nil && n == len(b)
+}
+
+// noCall is a number that no system call has: the kernel does nothing.
+const noCall = ^uint64(0)
+
+func setRegister(tid int, at uintptr, value uint64) bool {
+	n, err := unix.PtracePokeUser(tid, at, binary.NativeEndian.AppendUint64(nil, value))
+	return err == nil && n == 8
 }
 
 // counts says whether a system call that begins is one that changes something.
@@ -126,6 +136,7 @@ func (t *tracer) run(path string, args []string, out *os.File, started func(pid 
 type thread struct {
 	inside bool
 	name   string // of the call, if it counts
+	fails  bool   // on purpose
 }
 
 // stopped looks at a stop and lets the thread go on. Errors say that it is dead by now.
@@ -139,11 +150,17 @@ func (t *tracer) stopped(pid, tid int, threads map[int]*thread) {
 	switch sig := t.status.StopSignal(); sig {
 	case syscall.SIGTRAP | 0x80:
 		if th.inside = !th.inside; th.inside {
-			th.name = ""
+			th.name, th.fails = "", false
 			if t.armed.Load() {
 				if name, ok := counts(tid); ok {
 					th.name = name
+					th.fails = len(t.calls)+1 == t.failAt && t.failed == "" && setRegister(tid, regNumber, noCall)
 				}
+			}
+		} else if th.fails {
+			if setRegister(tid, regResult, ^uint64(syscall.EIO)+1) {
+				t.failed = th.name
+				t.calls = append(t.calls, th.name)
 			}
 		} else if result, ok := register(tid, regResult); ok && th.name != "" && int64(result) >= 0 {
 			t.calls = append(t.calls, th.name)

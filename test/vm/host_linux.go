@@ -126,7 +126,7 @@ func runJob(o *options, stdout, stderr *os.File) (status int, err error) {
 	if err := makeOutputFolders(run.files(), outputs); err != nil {
 		return exitMachine, err
 	}
-	m, err := b.start(&boot{
+	machine := &boot{
 		options: o, run: run, cpu: cpu, scratch: scratch,
 		job: &job{
 			Backend: b.name(), Args: redirected, Dir: dir, Env: os.Environ(), Merge: sameFile(stdout, stderr),
@@ -137,12 +137,35 @@ func runJob(o *options, stdout, stderr *os.File) (status int, err error) {
 				fmt.Fprintln(stderr, "vm: kernel:", line)
 			}
 		},
-	})
-	if err != nil {
-		return exitMachine, err
 	}
-	status, err = relay(m, o, signals, stdout, stderr)
+	status, err = bootedAgain(func() (int, error) {
+		m, err := b.start(machine)
+		if err != nil {
+			return exitMachine, err
+		}
+		return relay(m, o, signals, stdout, stderr)
+	})
 	return status, errors.Join(err, deliverOutputs(run.files(), outputs))
+}
+
+// earlyTimer is what User-Mode Linux 6.1 says when its timer fires before the kernel has a
+// handler for it: um_timer in arch/um/kernel/time.c then calls a null pointer. That takes a
+// host that is slow at the wrong moment, and happens before there is a process.
+const earlyTimer = "Kernel panic - not syncing: Segfault with no mm"
+
+var errEarlyTimer = errors.New("the kernel's timer fired before its handler was there")
+
+// bootTries is how many boots end so before it is called an error.
+const bootTries = 5
+
+// bootedAgain boots again when a kernel's timer came too early: nothing of CMD has run.
+func bootedAgain(boot func() (status int, err error)) (status int, err error) {
+	for range bootTries {
+		if status, err = boot(); !errors.Is(err, errEarlyTimer) {
+			break
+		}
+	}
+	return status, err
 }
 
 // relay passes CMD's output on until its result arrives, the time is up or this
@@ -170,6 +193,9 @@ func relay(m *machine, o *options, signals <-chan os.Signal, stdout, stderr io.W
 				m.cut()
 				if reason != nil {
 					return status, reason
+				}
+				if booting && m.console.says(earlyTimer) {
+					e.err = fmt.Errorf("%w: %w", errEarlyTimer, e.err)
 				}
 				return exitMachine, fmt.Errorf("%w:\n%s", e.err, m.console.tail())
 			}

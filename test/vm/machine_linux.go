@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -204,6 +205,13 @@ func (c *console) complaint() error {
 		}
 	}
 	return nil
+}
+
+// says tells whether the kernel said something, among the lines that are kept.
+func (c *console) says(text string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.lines, func(line string) bool { return strings.Contains(line, text) })
 }
 
 // tail is what is kept, or one line saying that there is nothing.
