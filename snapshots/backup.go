@@ -118,6 +118,9 @@ func (c Config) verifyCopy(path string, present Catalog) error {
 	if err != nil {
 		return fmt.Errorf("the copy of the catalog: %w; nothing was changed", class.Ensure(err))
 	}
+	if pool.State != metadata.Ready {
+		return fmt.Errorf("%w: the copy was made while its pool %q was being made or destroyed, and putting it back would destroy it; nothing was changed", ErrInvalid, pool.Name)
+	}
 	if present == nil {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/veneerdm/veneer/lifecycle"
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 	"github.com/veneerdm/veneer/snapshots"
@@ -118,4 +119,55 @@ func TestBackupAndRestore(t *testing.T) {
 		return nil
 	}))
 	assert.Equal(t, 1, names, "what was made since is adopted")
+}
+
+// A copy that was made while the pool was being made or destroyed would have it destroyed.
+func TestACopyOfAHalfMadePoolIsRefused(t *testing.T) {
+	ctx := t.Context()
+	c := newCrashed(t)
+	path := filepath.Join(c.m.Config().Root, "catalog.db")
+	whole, err := os.ReadFile(path)
+	require.NoError(t, err)
+	c.catalog(func(cat *metadata.Catalog) {
+		p, err := cat.Pool()
+		require.NoError(t, err)
+		p.State = metadata.Creating
+		require.NoError(t, cat.SetPool(p))
+	})
+	copied, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, whole, 0o600))
+	for range 2 {
+		_, err = snapshots.Restore(ctx, c.m.Config(), bytes.NewReader(copied))
+		require.ErrorIs(t, err, snapshots.ErrInvalid)
+		require.ErrorContains(t, err, "nothing was changed")
+		require.NoError(t, os.Rename(path, path+".kept"), "and where there is no catalog to compare it with")
+		copiedAgain := bytes.NewReader(copied)
+		_, err = snapshots.Restore(ctx, c.m.Config(), copiedAgain)
+		require.ErrorIs(t, err, snapshots.ErrInvalid)
+		require.NoError(t, os.Rename(path+".kept", path))
+	}
+	d := c.mustOpen()
+	_, err = d.Stat(ctx, "base")
+	require.NoError(t, err)
+}
+
+// A doctor who is not to mend anything changes nothing, whatever there is to be mended.
+func TestAnExaminationChangesNothing(t *testing.T) {
+	for _, r := range lifecycle.Rows() {
+		if len(r.Actions) == 0 {
+			continue
+		}
+		f, _ := storeWith(t, r.Observed)
+		path := filepath.Join(f.m.Config().Root, "catalog.db")
+		before, err := os.ReadFile(path)
+		require.NoError(t, err)
+		devices := f.m.Kernel.Devices()
+		_, err = snapshots.Examine(t.Context(), f.m.Config(), false)
+		require.NoError(t, err, r)
+		after, err := os.ReadFile(path)
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(before, after), "%s: the catalog was changed", r)
+		assert.ElementsMatch(t, devices, f.m.Kernel.Devices(), r)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/veneerdm/veneer/class"
 	"github.com/veneerdm/veneer/lifecycle"
@@ -104,6 +105,9 @@ func (d *Driver) examineThins(ctx context.Context, fix bool) (findings []Finding
 	if err != nil {
 		return nil, err
 	}
+	if other := notOurs(all); other != nil && slices.ContainsFunc(all, thin.mayBeDeleted) {
+		return d.replaceCatalog(ctx, other, fix)
+	}
 	wanted := func(lifecycle.Action) bool { return fix }
 	for _, t := range all {
 		if t.Older && len(findings) == 0 && lifecycle.Decide(t.Observed).Needs(lifecycle.Adopt) {
@@ -129,6 +133,27 @@ func (d *Driver) examineThins(ctx context.Context, fix bool) (findings []Finding
 	}
 	lost, err := d.lostSnapshots()
 	return append(findings, lost...), err
+}
+
+// mayBeDeleted says that the reaper would delete it.
+func (t thin) mayBeDeleted() bool {
+	return t.InPool && (t.Observed.State == lifecycle.Trash || t.Observed.State == lifecycle.Reserved)
+}
+
+// replaceCatalog is the cure of a catalog that has nothing in common with the pool but ids
+// in its trash: whose thin devices have those ids nobody knows, so they are not deleted for
+// it. Another catalog is made of what the pool tells, and the one that was there is kept.
+func (d *Driver) replaceCatalog(ctx context.Context, other error, fix bool) ([]Finding, error) {
+	f := Finding{What: other.Error(), Cure: "keep this catalog aside, and make another of what the pool and its devices tell; " + unknowable}
+	if !fix {
+		return []Finding{f}, nil
+	}
+	if err := d.catalog.Close(); err != nil {
+		return []Finding{f}, err
+	}
+	findings, err := d.rebuild(ctx)
+	f.Done = err == nil
+	return append([]Finding{f}, findings...), err
 }
 
 // lostSnapshots tells of what the pool has lost and the catalog knows to be lost. Nothing

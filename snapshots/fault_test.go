@@ -320,6 +320,11 @@ func TestEveryFaultOfDestroyingAPool(t *testing.T) {
 					return
 				}
 				require.ErrorIs(t, err, s.failure.err, s)
+				if drain := f.d.Drain(waittest.Context(t)); drain != nil {
+					require.ErrorIs(t, drain, snapshots.ErrPoolState, "%s: what is half destroyed takes no more", s)
+					_, err := f.d.Stat(ctx, "base")
+					require.ErrorIs(t, err, snapshots.ErrPoolState, s)
+				}
 				if !again {
 					if from == writes && s.call == 0 {
 						// Nothing has begun: the background works on.

@@ -12,6 +12,7 @@ type gate struct {
 	mu     sync.Mutex
 	inside int
 	closed bool
+	ruined error         // why no operation can go on but a repeated DestroyPool; nil: they can
 	shut   chan struct{} // closed with the gate; made when somebody asks for it
 	alone  chan struct{} // closed when the one that has the gate alone lets go; nil: nobody has
 	empty  chan struct{} // closed when the last one leaves; nil: nobody waits for it
@@ -27,6 +28,10 @@ func (g *gate) enter(ctx context.Context) (leave func(), err error) {
 		if g.closed {
 			g.mu.Unlock()
 			return nil, ErrClosed
+		}
+		if g.ruined != nil {
+			defer g.mu.Unlock()
+			return nil, g.ruined
 		}
 		if g.alone == nil {
 			g.inside++
@@ -82,6 +87,13 @@ func (g *gate) leaveAlone() {
 	defer g.mu.Unlock()
 	close(g.alone)
 	g.alone = nil
+}
+
+// ruin lets no operation in any more but one that has the gate alone.
+func (g *gate) ruin(why error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ruined = why
 }
 
 // refuse keeps everybody out from now on. Those inside are not disturbed.

@@ -1,6 +1,7 @@
 package snapshots_test
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -147,12 +148,45 @@ func TestAnotherPoolIsRefused(t *testing.T) {
 	pool, ok := c.m.Kernel.Pool(fakeMetadata)
 	require.True(t, ok)
 	assert.Contains(t, pool.Thins, uint32(trash.Thin))
+	findings, err := snapshots.Examine(ctx, c.m.Config(), false)
+	require.NoError(t, err)
+	require.Len(t, findings, 1)
+	assert.False(t, findings[0].Done)
+	findings, err = snapshots.Examine(ctx, c.m.Config(), true)
+	require.NoError(t, err)
+	for _, f := range findings {
+		assert.True(t, f.Done, f.What)
+	}
+	d := c.mustOpen()
+	require.NoError(t, d.Drain(ctx))
+	m, err := d.Mounts(ctx, "recovered-"+trash.Thin.String())
+	require.NoError(t, err)
+	v := c.m.Mount(t, m)
+	content, err := v.Get("a")
+	require.NoError(t, err)
+	assert.Equal(t, "idle", content, "nobody knows whose it is, and it is not deleted")
+	require.NoError(t, v.Unmount())
+	kept, err := filepath.Glob(filepath.Join(c.m.Config().Root, "catalog.db.*"))
+	require.NoError(t, err)
+	assert.Len(t, kept, 1, "the catalog that was there")
+}
+
+// A pool that has lost everything, with nothing that might be deleted for it: the doctor
+// keeps the names.
+func TestEverythingIsLost(t *testing.T) {
+	ctx := t.Context()
+	c := newCrashed(t)
+	for _, id := range []uint32{0, uint32(c.record("base").Thin), uint32(c.record("held").Thin), uint32(c.record("idle").Thin)} {
+		require.True(t, c.m.Kernel.LoseThin(fakeMetadata, id))
+	}
+	_, err := c.open()
+	require.ErrorIs(t, err, snapshots.ErrInconsistent)
 	_, err = snapshots.Examine(ctx, c.m.Config(), true)
 	require.NoError(t, err)
 	d := c.mustOpen()
 	info, err := d.Pool(ctx)
 	require.NoError(t, err)
-	assert.Equal(t, 2, info.Lost)
+	assert.Equal(t, 3, info.Lost)
 }
 
 func at(t *testing.T, cat *metadata.Catalog, key string) metadata.Snapshot {

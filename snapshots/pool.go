@@ -113,6 +113,7 @@ func (d *Driver) DestroyPool(ctx context.Context) error {
 		d.work(ctx) // nothing has begun
 		return class.Ensure(err)
 	}
+	d.gate.ruin(fmt.Errorf("%w: the pool %q is being destroyed", ErrPoolState, d.record.Name))
 	if err := d.dismantle(ctx, going); err != nil {
 		return class.Ensure(err)
 	}

@@ -53,7 +53,7 @@ func notOurs(all []thin) error {
 	if snapshots == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: the pool has none of the %d snapshots that the catalog knows, so it is another pool, or its metadata was replaced; put the right disks back, or have \"veneer doctor --fix\" mark them lost", ErrInconsistent, snapshots)
+	return fmt.Errorf("%w: the pool has none of the %d snapshots that the catalog knows, so it is another pool, or its metadata was replaced; put the right disks back, or see \"veneer doctor\"", ErrInconsistent, snapshots)
 }
 
 // outcome is what became of the row of one thin id.
@@ -118,6 +118,9 @@ func (d *Driver) carryOut(ctx context.Context, all []thin, wanted func(lifecycle
 	d.catalog.SkipThins(d.unknown)
 	if !older || len(d.unknown) == 0 {
 		d.catalog.SetClock(d.clock.Load())
+	}
+	if !wanted(lifecycle.Acknowledge) {
+		return outcomes, nil
 	}
 	return outcomes, d.settleViews()
 }
