@@ -33,15 +33,8 @@ func (s *Store) Collect(ctx context.Context) (Removed, error) {
 	if err != nil {
 		return done, err
 	}
-	for _, d := range loose {
-		size, err := s.removeBlob(ctx, needed, d)
-		if err != nil {
-			return done, err
-		}
-		if size >= 0 {
-			done.Blobs = append(done.Blobs, d)
-			done.Bytes += size
-		}
+	if err := s.removeBlobs(ctx, needed, loose, &done); err != nil {
+		return done, err
 	}
 	freed, err := s.content.Clean(func(d digest.Digest) (func(), bool) { return s.claimBeginning(ctx, d) })
 	done.Bytes += freed

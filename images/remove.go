@@ -103,17 +103,23 @@ func (s *Store) release(ctx context.Context, r Record) (Removed, error) {
 		}
 		done.Layers = append(done.Layers, chain)
 	}
-	for _, d := range r.blobs() {
+	err = s.removeBlobs(ctx, needed, r.blobs(), &done)
+	return done, err
+}
+
+// removeBlobs removes those blobs that nobody needs, and adds them to what was removed.
+func (s *Store) removeBlobs(ctx context.Context, needed *needs, blobs []digest.Digest, done *Removed) error {
+	for _, d := range blobs {
 		size, err := s.removeBlob(ctx, needed, d)
 		if err != nil {
-			return done, err
+			return err
 		}
 		if size >= 0 {
 			done.Blobs = append(done.Blobs, d)
 			done.Bytes += size
 		}
 	}
-	return done, nil
+	return nil
 }
 
 // removeLayer removes a layer's snapshot unless an image needs it or an operation is at

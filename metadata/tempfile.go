@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
+
+	"github.com/veneerdm/veneer/internal/durable"
 )
 
 // A new catalog is written to a temp file, which its process has locked, and renamed
@@ -63,12 +64,8 @@ func removeIfThere(path string) error {
 
 // renameTemp gives a complete catalog its name.
 func (c *Catalog) renameTemp() error {
-	if err := os.Rename(c.path+tempSuffix, c.path); err != nil {
+	if err := durable.Rename(c.path+tempSuffix, c.path); err != nil {
 		return fmt.Errorf("name catalog %s: %w", c.path, err)
 	}
-	folder, err := os.Open(filepath.Dir(c.path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 
 	"github.com/veneerdm/veneer/class"
@@ -55,21 +54,21 @@ func Restore(ctx context.Context, c Config, copied io.Reader) (findings []Findin
 	}()
 	temp := c.catalogPath() + ".restoring"
 	if err := writeCopy(temp, copied); err != nil {
-		return nil, errors.Join(err, removeIfThere(temp))
+		return nil, errors.Join(err, durable.Remove(temp))
 	}
 	if err := c.verifyCopy(temp, present); err != nil {
-		return nil, errors.Join(err, removeIfThere(temp))
+		return nil, errors.Join(err, durable.Remove(temp))
 	}
 	d := &Driver{config: c}
 	if _, err := os.Stat(c.catalogPath()); err == nil {
 		kept, err := d.setAside(".replaced")
 		if err != nil {
-			return nil, errors.Join(err, removeIfThere(temp))
+			return nil, errors.Join(err, durable.Remove(temp))
 		}
 		findings = append(findings, Finding{What: "the catalog that was there", Cure: "kept as " + kept, Done: true})
 	}
 	if err := durable.Rename(temp, c.catalogPath()); err != nil {
-		return findings, errors.Join(err, removeIfThere(temp))
+		return findings, errors.Join(err, durable.Remove(temp))
 	}
 	if present != nil {
 		// Its lock is on the file that was replaced; Examine takes that of the new one.
@@ -134,13 +133,6 @@ func (c Config) verifyCopy(path string, present Catalog) error {
 	if have.Name != pool.Name || !have.Created.Equal(pool.Created) || have.Data != pool.Data || have.Metadata != pool.Metadata {
 		return fmt.Errorf("%w: the copy is of the pool %q made %s, this store has the pool %q made %s; nothing was changed",
 			ErrInvalid, pool.Name, pool.Created.Format("2006-01-02 15:04:05"), have.Name, have.Created.Format("2006-01-02 15:04:05"))
-	}
-	return nil
-}
-
-func removeIfThere(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
 	}
 	return nil
 }
