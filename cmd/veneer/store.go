@@ -90,20 +90,49 @@ func (a *app) withLocal(ctx context.Context, f func(*snapshots.Driver) error) er
 	})
 }
 
-// changingImages is withImages for what changes images. Where the daemon has the
-// store, several commands may run at once, and only one of them may.
+// changingImages is withImages for what changes images. Where the daemon has the store,
+// several commands may run at once, and only one of them may: the others wait for it.
 func (a *app) changingImages(ctx context.Context, f func(driver, *images.Store) error) error {
 	return a.withImages(ctx, func(d driver, s *images.Store) (err error) {
-		lock, err := os.OpenFile(filepath.Join(a.root, "images.lock"), os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o600)
+		unlock, err := a.lockImages(ctx)
 		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, lock.Close()) }()
-		if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-			return fmt.Errorf("%w: another command is changing images; try again when it has ended", snapshots.ErrLocked)
-		}
+		defer func() { err = errors.Join(err, unlock()) }()
 		return f(d, s)
 	})
+}
+
+// lockPoll is how often a command looks whether another one has ended. A lock that is
+// waited for in the kernel would not end with the context.
+const lockPoll = 100 * time.Millisecond
+
+// lockImages waits until no other command changes images.
+func (a *app) lockImages(ctx context.Context) (unlock func() error, err error) {
+	lock, err := os.OpenFile(filepath.Join(a.root, "images.lock"), os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	poll := time.NewTicker(lockPoll)
+	defer poll.Stop()
+	for said := false; ; {
+		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return lock.Close, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return nil, errors.Join(err, lock.Close())
+		}
+		if !said && !a.quiet {
+			fmt.Fprintln(a.stderr, "waiting for another command that changes images")
+			said = true
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), lock.Close())
+		}
+	}
 }
 
 // withImages opens the store and its images for f.
