@@ -136,18 +136,18 @@ func TakeDown(ctx context.Context, c Config) (err error) {
 			return err
 		}
 	}
-	if err := d.dismantlePoolDevice(); err != nil {
+	if err := d.dismantlePoolDevice(ctx); err != nil {
 		return err
 	}
 	return d.disks.Detach(ctx, d.record)
 }
 
 // dismantlePoolDevice takes the pool's own device away, but for LVM's.
-func (d *Driver) dismantlePoolDevice() error {
+func (d *Driver) dismantlePoolDevice(ctx context.Context) error {
 	if d.record.ExistingPool != "" {
 		return nil
 	}
-	return d.dismantlePool(d.record)
+	return d.dismantlePool(ctx, d.record)
 }
 
 // CheckAtRest verifies all metadata of a pool that is not active, with this program's

@@ -49,8 +49,7 @@ func (d *Driver) claim(spec thinpool.Spec) (*thinpool.Pool, error) {
 }
 
 // unclaim empties an LVM thin pool of ours and gives it back.
-func (d *Driver) unclaim(record metadata.Pool) error {
-	ctx := context.Background()
+func (d *Driver) unclaim(ctx context.Context, record metadata.Pool) error {
 	pool, meta, err := disk.ExistingPool(ctx, record.ExistingPool)
 	if err != nil {
 		return err

@@ -135,7 +135,7 @@ func (d *Driver) Deactivate(ctx context.Context) error {
 		d.work(ctx)
 		return err
 	}
-	err = d.pool.Deactivate()
+	err = d.pool.Deactivate(ctx)
 	if err == nil {
 		err = d.disks.Detach(ctx, d.record)
 	}

@@ -341,7 +341,7 @@ func (d *Driver) dismantle(ctx context.Context, p metadata.Pool) error {
 			return err
 		}
 	}
-	if err := d.dismantlePool(p); err != nil {
+	if err := d.dismantlePool(ctx, p); err != nil {
 		return err
 	}
 	if err := disks.Detach(ctx, p); err != nil {
@@ -353,9 +353,9 @@ func (d *Driver) dismantle(ctx context.Context, p metadata.Pool) error {
 	return d.catalog.Reset()
 }
 
-func (d *Driver) dismantlePool(p metadata.Pool) error {
+func (d *Driver) dismantlePool(ctx context.Context, p metadata.Pool) error {
 	if p.ExistingPool != "" {
-		return d.unclaim(p)
+		return d.unclaim(ctx, p)
 	}
-	return thinpool.DevicesOf(d.dm, p.Name).DeactivatePool()
+	return thinpool.DevicesOf(d.dm, p.Name).DeactivatePool(ctx)
 }

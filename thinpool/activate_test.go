@@ -166,12 +166,12 @@ func TestPoolDeviceWithoutATable(t *testing.T) {
 	f := newFixture(t, 64*mib)
 	p := f.create(t)
 	require.NoError(t, p.CreateThin(1))
-	require.NoError(t, p.Deactivate())
+	require.NoError(t, p.Deactivate(t.Context()))
 	require.NoError(t, f.kernel.CreateDevice("test", "VENEER-test-pool"))
 	p, err := thinpool.Open(t.Context(), f.dm, f.spec)
 	require.NoError(t, err)
 	require.NoError(t, p.Delete(1))
-	require.NoError(t, p.Deactivate())
+	require.NoError(t, p.Deactivate(t.Context()))
 
 	// The metadata is verified before the kernel gets it, here too.
 	require.NoError(t, f.kernel.CreateDevice("test", "VENEER-test-pool"))

@@ -1,8 +1,10 @@
 package thinpool
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/veneerdm/veneer/devmapper"
 	"github.com/veneerdm/veneer/metadata/dmthin"
@@ -127,12 +129,35 @@ func (d Devices) DeactivateThin(id dmthin.ThinID) error {
 	return nil
 }
 
+// The pool's device may be busy for a moment after its last thin device has gone: a removal
+// at the last close takes the name away first and lets go of the pool afterwards, in a
+// worker of the kernel (dm_deferred_remove in drivers/md/dm.c). It is waited for.
+const (
+	letGoPoll     = 10 * time.Millisecond
+	letGoAttempts = 500
+)
+
 // DeactivatePool takes the pool's own device away; what the pool keeps stays on its
-// disks. ErrBusy says that thin devices are active; that there is none is no error.
-func (d Devices) DeactivatePool() error {
+// disks. That there is none is no error. ErrBusy says that thin devices are active, or
+// that somebody else has the device; it waits for a removal of a thin device that is
+// ending, no longer than ctx.
+func (d Devices) DeactivatePool(ctx context.Context) error {
 	name, uuid, err := identity(d.name, poolUUID(d.name))
-	if err == nil {
-		err = d.remove(name, uuid)
+	for attempt := 0; err == nil && attempt < letGoAttempts; attempt++ {
+		failed := d.remove(name, uuid)
+		if failed == nil {
+			return nil
+		}
+		thins, look := d.ActiveThins()
+		if !errors.Is(failed, devmapper.ErrBusy) || look != nil || len(thins) > 0 || attempt == letGoAttempts-1 {
+			err = errors.Join(failed, look)
+			break
+		}
+		select {
+		case <-time.After(letGoPoll):
+		case <-ctx.Done():
+			err = errors.Join(failed, ctx.Err())
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("deactivate pool %q: %w", d.name, err)

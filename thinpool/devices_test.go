@@ -1,8 +1,10 @@
 package thinpool_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -82,8 +84,8 @@ func TestDevicesOfOtherPoolsAreLeftAlone(t *testing.T) {
 		info, err := devices.LookupPool()
 		require.NoError(t, err)
 		assert.Equal(t, p.Dev(), info.Dev)
-		require.NoError(t, devices.DeactivatePool())
-		require.NoError(t, devices.DeactivatePool(), "that it is gone is no error")
+		require.NoError(t, devices.DeactivatePool(t.Context()))
+		require.NoError(t, devices.DeactivatePool(t.Context()), "that it is gone is no error")
 		info, err = devices.LookupPool()
 		require.NoError(t, err)
 		assert.Nil(t, info)
@@ -97,7 +99,7 @@ func TestNamesThatCannotBe(t *testing.T) {
 	require.ErrorIs(t, err, devmapper.ErrInvalid)
 	_, err = devices.LookupPool()
 	require.ErrorIs(t, err, devmapper.ErrInvalid)
-	require.ErrorIs(t, devices.DeactivatePool(), devmapper.ErrInvalid)
+	require.ErrorIs(t, devices.DeactivatePool(t.Context()), devmapper.ErrInvalid)
 	require.ErrorIs(t, devices.DeactivateThin(1), devmapper.ErrInvalid)
 	require.ErrorIs(t, devices.ResumeThin(1), devmapper.ErrInvalid)
 	_, err = devices.DeactivateThinDeferred(1)
@@ -135,7 +137,7 @@ func TestDeactivatingResumesWhatIsOpen(t *testing.T) {
 
 	f.activate(t, p, 1)
 	require.NoError(t, f.dm.Suspend(ref(t, "test"), 0))
-	require.ErrorIs(t, p.Deactivate(), devmapper.ErrBusy)
+	require.ErrorIs(t, p.Deactivate(t.Context()), devmapper.ErrBusy)
 	assert.False(t, f.info(t, "test").Suspended)
 }
 
@@ -186,4 +188,35 @@ func TestDeactivatingSweepsTheNode(t *testing.T) {
 	require.NoError(t, os.Remove(node))
 	require.NoError(t, os.WriteFile(node, nil, 0o600))
 	require.ErrorContains(t, p.DeactivateThin(1), "neither a link")
+}
+
+// The kernel lets go of the pool a moment after the last thin device's name is gone.
+func TestDeactivatingWaitsForARemovalThatIsEnding(t *testing.T) {
+	f := newFixture(t, 64*mib)
+	p := f.create(t)
+	busy := 3
+	refuse := func(c dmtest.Call) error {
+		if c.Kind() == "remove" && busy > 0 {
+			busy--
+			return syscall.EBUSY
+		}
+		return nil
+	}
+	f.kernel.Inject(refuse)
+	require.NoError(t, p.Deactivate(t.Context()))
+	assert.Zero(t, busy)
+	assert.Empty(t, f.kernel.Devices())
+
+	f.kernel.Inject(nil)
+	p, err := thinpool.Open(t.Context(), f.dm, f.spec)
+	require.NoError(t, err)
+	busy = 1 << 30
+	f.kernel.Inject(refuse)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err = p.Deactivate(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorIs(t, err, devmapper.ErrBusy, "why it waited")
+	f.kernel.Inject(nil)
+	require.NoError(t, p.Deactivate(t.Context()))
 }

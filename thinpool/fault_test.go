@@ -139,7 +139,7 @@ func TestFailedActivationOfThePool(t *testing.T) {
 
 	// One without a table was not active.
 	f.kernel.Inject(nil)
-	require.NoError(t, p.Deactivate())
+	require.NoError(t, p.Deactivate(t.Context()))
 	require.NoError(t, f.kernel.CreateDevice("test", "VENEER-test-pool"))
 	f.kernel.Inject(dmtest.FailNth("table status", 0, syscall.EIO, &fired))
 	_, err = thinpool.Open(t.Context(), f.dm, f.spec)

@@ -2,6 +2,7 @@ package thinpool_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -61,7 +62,7 @@ func newKernelPool(t *testing.T) (*devmapper.Client, *thinpool.Pool, thinpool.Sp
 		for _, id := range ids {
 			assert.NoError(t, devices.DeactivateThin(id))
 		}
-		assert.NoError(t, devices.DeactivatePool())
+		assert.NoError(t, devices.DeactivatePool(context.WithoutCancel(t.Context())))
 		tool(t, "thin_check", spec.Metadata.Path)
 	})
 	return dm, p, spec
@@ -207,7 +208,7 @@ func TestDevicesWithoutATableOnTheKernel(t *testing.T) {
 	assert.Equal(t, larger, after)
 
 	require.NoError(t, p.DeactivateThin(1))
-	require.NoError(t, p.Deactivate())
+	require.NoError(t, p.Deactivate(t.Context()))
 	name, err = devmapper.NewName("kernel")
 	require.NoError(t, err)
 	uuid, err := devmapper.NewUUID("VENEER-kernel-pool")

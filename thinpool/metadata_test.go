@@ -188,13 +188,13 @@ func TestOpenAndCreateEndWithTheirContext(t *testing.T) {
 	}
 	p := f.create(t)
 	require.NoError(t, p.CreateThin(1))
-	require.NoError(t, p.Deactivate())
+	require.NoError(t, p.Deactivate(t.Context()))
 	for i := 0; ; i++ {
 		require.Less(t, i, 1000)
 		p, err := thinpool.Open(&endingContext{t.Context(), i}, f.dm, f.spec)
 		if err == nil {
 			require.Greater(t, i, 3, "the context is asked while the metadata is read")
-			require.NoError(t, p.Deactivate())
+			require.NoError(t, p.Deactivate(t.Context()))
 			break
 		}
 		require.ErrorIs(t, err, context.DeadlineExceeded)

@@ -91,7 +91,7 @@ func activate(ctx context.Context, dm *devmapper.Client, s Spec, verify func() e
 	p.block, p.metadata = s.BlockSize, s.Metadata.Path
 	if err := p.releaseLeftOver(); err != nil {
 		if a.loaded {
-			err = errors.Join(err, p.Deactivate())
+			err = errors.Join(err, p.Deactivate(context.WithoutCancel(ctx)))
 		}
 		return nil, err
 	}
@@ -170,11 +170,11 @@ func (p *Pool) RoundUp(bytes uint64) uint64 {
 	return (bytes + b - 1) / b * b
 }
 
-// Deactivate takes the pool's device away; what it keeps stays on its disks. A
-// adopted pool is left as it is. ErrBusy says that thin devices are active.
-func (p *Pool) Deactivate() error {
+// Deactivate takes the pool's device away, as DeactivatePool does. An adopted pool is left
+// as it is.
+func (p *Pool) Deactivate(ctx context.Context) error {
 	if p.adopted {
 		return nil
 	}
-	return p.DeactivatePool()
+	return p.DeactivatePool(ctx)
 }

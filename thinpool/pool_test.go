@@ -86,7 +86,7 @@ func TestCreateRefusesAnotherPoolAndOpenWantsOne(t *testing.T) {
 	assert.ErrorContains(t, err, "is empty")
 	p := f.create(t)
 	require.NoError(t, p.CreateThin(5))
-	require.NoError(t, p.Deactivate())
+	require.NoError(t, p.Deactivate(t.Context()))
 	_, err = thinpool.Create(t.Context(), f.dm, f.spec)
 	assert.ErrorContains(t, err, "metadata of another thin pool")
 
