@@ -73,3 +73,16 @@ func (k *Kernel) LoseThin(metadata devmapper.DevNo, id uint32) bool {
 	p.remove(p.thins[id])
 	return true
 }
+
+// SetTime sets the snapshot time of the pool on that metadata disk, as after so many
+// snapshots. It is false when there is no such pool.
+func (k *Kernel) SetTime(metadata devmapper.DevNo, time uint32) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	p := k.pools[metadata]
+	if p == nil {
+		return false
+	}
+	p.time = time
+	return true
+}

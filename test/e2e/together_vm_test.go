@@ -28,8 +28,7 @@ func (p *program) serve(t *testing.T) (address string) {
 	t.Cleanup(func() {
 		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 		err := cmd.Wait()
-		var ended *exec.ExitError
-		if errors.As(err, &ended) {
+		if _, failed := errors.AsType[*exec.ExitError](err); failed {
 			t.Errorf("the daemon: %v: %s", err, said.String())
 		}
 	})
