@@ -69,7 +69,7 @@ func TestMetadataIsKeptFree(t *testing.T) {
 			f := newFaulty(t)
 			require.NoError(t, f.d.Close())
 			c := f.config()
-			c.Admit = snapshots.Admission{MinFreeMetadata: 95}
+			c.Admit = snapshots.Admission{MinFreeMetadata: 87}
 			var err error
 			f.d, err = snapshots.Open(ctx, c)
 			require.NoError(t, err)
@@ -83,13 +83,13 @@ func TestMetadataIsKeptFree(t *testing.T) {
 				return 100 * float64(w.TotalMeta-w.UsedMeta) / float64(w.TotalMeta)
 			}
 			id := uint32(5000)
-			for ; free() >= 95; id++ {
+			for ; free() >= 87; id++ {
 				require.True(t, f.m.Kernel.AddThin(fakeMetadata, id))
 			}
 			require.ErrorIs(t, verb(ctx, f.d), snapshots.ErrNoSpace)
 			require.ErrorContains(t, verb(ctx, f.d), "metadata")
 			require.NoError(t, f.d.Remove(ctx, "view"))
-			for ; free() < 95; id-- {
+			for ; free() < 87; id-- {
 				require.True(t, f.m.Kernel.LoseThin(fakeMetadata, id-1))
 			}
 			require.NoError(t, verb(ctx, f.d))
