@@ -3,9 +3,12 @@ package snapshots_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,6 +18,7 @@ import (
 	"github.com/veneerdm/veneer/metadata"
 	"github.com/veneerdm/veneer/metadata/dmthin"
 	"github.com/veneerdm/veneer/snapshots"
+	"github.com/veneerdm/veneer/snapshots/snapstest"
 )
 
 // A catalog put back from a copy that is older than the pool: an id that was reserved at
@@ -170,4 +174,73 @@ func TestAnExaminationChangesNothing(t *testing.T) {
 		assert.True(t, bytes.Equal(before, after), "%s: the catalog was changed", r)
 		assert.ElementsMatch(t, devices, f.m.Kernel.Devices(), r)
 	}
+}
+
+// Copies that are made while snapshots come and go: each is a whole catalog as of one
+// moment, in which what was acknowledged before the copy began is acknowledged.
+func TestCopiesOfAStoreInUse(t *testing.T) {
+	ctx := t.Context()
+	m := snapstest.NewFake(t)
+	d, err := snapshots.CreatePool(ctx, m.Config(), m.Options())
+	require.NoError(t, err)
+	_, err = d.Prepare(ctx, "tmp", "")
+	require.NoError(t, err)
+	require.NoError(t, d.Commit(ctx, "base", "tmp"))
+	stop := make(chan struct{})
+	var workers sync.WaitGroup
+	for worker := range 3 {
+		workers.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				key := fmt.Sprint(worker, " ", n)
+				_, err := d.Prepare(ctx, key, "base")
+				assert.NoError(t, err)
+				assert.NoError(t, d.Remove(ctx, key))
+			}
+		})
+	}
+	for n := range 20 {
+		mine := fmt.Sprint("mine ", n)
+		_, err := d.Prepare(ctx, mine, "base")
+		require.NoError(t, err)
+		var copied bytes.Buffer
+		require.NoError(t, d.Backup(ctx, &copied))
+		path := filepath.Join(t.TempDir(), "copy.db")
+		require.NoError(t, os.WriteFile(path, copied.Bytes(), 0o600))
+		c, err := metadata.Open(path, metadata.Options{MustExist: true})
+		require.NoError(t, err)
+		require.NoError(t, c.Check())
+		thins, err := c.Thins()
+		require.NoError(t, err)
+		require.True(t, slices.ContainsFunc(thins, func(th metadata.Thin) bool { return th.Name == mine }), "it was acknowledged before")
+		require.NoError(t, c.Close())
+	}
+	close(stop)
+	workers.Wait()
+	require.NoError(t, d.DestroyPool(ctx))
+}
+
+// What a killed restore leaves is in nobody's way.
+func TestLeftoversOfAKilledRestore(t *testing.T) {
+	ctx := t.Context()
+	c := newCrashed(t)
+	path := filepath.Join(c.m.Config().Root, "catalog.db")
+	whole, err := os.ReadFile(path)
+	require.NoError(t, err)
+	for _, half := range [][]byte{whole, whole[:len(whole)/2], nil} {
+		require.NoError(t, os.WriteFile(path+".restoring", half, 0o600))
+		d, err := c.open()
+		require.NoError(t, err)
+		_, err = d.Stat(ctx, "base")
+		require.NoError(t, err)
+		require.NoError(t, d.Close())
+		_, err = snapshots.Restore(ctx, c.m.Config(), bytes.NewReader(whole))
+		require.NoError(t, err)
+		require.NoFileExists(t, path+".restoring")
+	}
+	require.NoError(t, c.mustOpen().Drain(ctx))
 }
