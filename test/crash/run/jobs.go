@@ -57,6 +57,7 @@ func crashJobs(s settings) []job {
 	return []job{
 		inVM("power-cuts", "test/crash", "PowerCuts", "-points", "0", "-rounds", "240", "-seed", seed),
 		inVM("process-deaths", "test/crash", "Deaths", "-deaths", "0", "-seed", seed),
+		inVM("process-faults", "test/crash", "ProcessFault", "-pairs", "90", "-seed", seed),
 		inVM("disks", "test/crash", "Disks", "-windows", "96", "-seed", seed),
 		inVM("negative-controls", "test/crash", "WouldBeNoticed", "-seed", seed).tagged("sabotage"),
 		inVM("full", "test/crash", "Full", "-seed", seed),
