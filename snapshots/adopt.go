@@ -12,7 +12,8 @@ import (
 
 // adopt records thin devices that the pool has and no record knows as active snapshots,
 // under names made of their ids. What they were called and which they stood on is lost;
-// what they hold is not.
+// what they hold is not. One that cannot be looked at keeps its id, and the error is in
+// its outcome.
 func (d *Driver) adopt(ctx context.Context, these []*outcome) error {
 	ids := map[dmthin.ThinID]*outcome{}
 	for _, o := range these {
@@ -24,9 +25,13 @@ func (d *Driver) adopt(ctx context.Context, these []*outcome) error {
 	}
 	var adopted []metadata.Snapshot
 	for _, o := range these {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		s, err := d.describe(o.ID, d.pool.BlocksToBytes(ends[o.ID]))
 		if err != nil {
-			return fmt.Errorf("look at thin %s: %w", o.ID, err)
+			o.err = fmt.Errorf("look at thin %s: %w", o.ID, err)
+			continue
 		}
 		if s.Key, err = d.freeKey(d.recoveredKey(o.ID)); err != nil {
 			return err
@@ -65,6 +70,7 @@ func (d *Driver) recoveredKey(id dmthin.ThinID) string {
 func (d *Driver) mappedEnds(ctx context.Context, wanted func(dmthin.ThinID) bool) (map[dmthin.ThinID]dmthin.DataBlocks, error) {
 	ends := map[dmthin.ThinID]dmthin.DataBlocks{}
 	err := d.pool.ReadMetadata(ctx, func(m *dmthin.Metadata) error {
+		d.clock.Store(m.Superblock().Time)
 		devices, err := m.Devices(ctx)
 		if err != nil {
 			return err
@@ -111,8 +117,7 @@ func (d *Driver) describe(id dmthin.ThinID, end uint64) (metadata.Snapshot, erro
 			s.Size += line.Length.Bytes()
 		}
 		// The device may be one that a process died of looking at: see below.
-		found, err := d.host.Identify(live.Path())
-		s.Filesystem, s.Size = found.Kind, max(s.Size, d.pool.RoundUp(found.Size))
+		err = d.identify(&s, live.Path())
 		return s, err
 	}
 	// Writable, though nothing is written: one that is left behind by a process that dies
@@ -120,7 +125,24 @@ func (d *Driver) describe(id dmthin.ThinID, end uint64) (metadata.Snapshot, erro
 	if live, err = d.pool.ActivateThin(id, s.Size, devmapper.ReadWrite); err != nil {
 		return s, err
 	}
-	found, err := d.host.Identify(live.Path())
-	s.Filesystem, s.Size = found.Kind, max(s.Size, d.pool.RoundUp(found.Size))
+	err = d.identify(&s, live.Path())
 	return s, errors.Join(err, d.pool.DeactivateThin(id))
+}
+
+// mostAdopted is the largest size in bytes that is believed of a filesystem whose thin
+// device has lost its record: a guest writes the superblock, and a device of 2^62 bytes
+// would take hours to discard.
+const mostAdopted = 1 << 50
+
+// identify takes from a filesystem's superblock what it is and how large its device was.
+func (d *Driver) identify(s *metadata.Snapshot, device string) error {
+	found, err := d.host.Identify(device)
+	if err != nil {
+		return err
+	}
+	s.Filesystem = found.Kind
+	if found.Size <= mostAdopted {
+		s.Size = max(s.Size, d.pool.RoundUp(found.Size))
+	}
+	return nil
 }

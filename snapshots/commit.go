@@ -71,6 +71,11 @@ func (d *Driver) commit(ctx context.Context, name, key string, o settings) error
 		return err
 	}
 	_, err = d.catalog.Commit(s, name, committed(kind, o))
+	if err != nil && !activated {
+		// It stays an active snapshot, and whoever prepared it knows its device.
+		_, again := d.pool.ActivateThin(s.Thin, s.Size, devmapper.ReadWrite)
+		err = errors.Join(err, again)
+	}
 	return err
 }
 

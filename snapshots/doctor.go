@@ -153,6 +153,11 @@ func (d *Driver) replaceCatalog(ctx context.Context, other error, fix bool) ([]F
 	}
 	findings, err := d.rebuild(ctx)
 	f.Done = err == nil
+	if err == nil {
+		var more []Finding // of what could not be looked at
+		more, err = d.examineThins(ctx, fix)
+		findings = append(findings, more...)
+	}
 	return append([]Finding{f}, findings...), err
 }
 
@@ -169,7 +174,21 @@ func (d *Driver) lostSnapshots() (findings []Finding, err error) {
 			children[s.Parent]++
 		}
 	}
+	thins, err := d.catalog.Thins()
+	if err != nil {
+		return nil, err
+	}
+	owned := map[dmthin.ThinID]bool{}
+	for _, t := range thins {
+		owned[t.ID] = true
+	}
 	for _, s := range all {
+		if s.Kind == metadata.View && !owned[s.Thin] {
+			findings = append(findings, Finding{
+				What: fmt.Sprintf("the view %q is lost: the pool has no thin device %s, which was a template", s.Key, s.Thin),
+				Cure: fmt.Sprintf("none; remove it with \"veneer snapshot rm %s\", and make another", s.Key),
+			})
+		}
 		if !s.Lost {
 			continue
 		}
@@ -206,7 +225,8 @@ func (d *Driver) Check(ctx context.Context) (dmthin.Superblock, error) {
 	return sb, class.Ensure(errors.Join(err, d.catalog.Check()))
 }
 
-// Holders is how many hold a snapshot's device open: mounts count as one.
+// Holders is how many hold a snapshot's device open: mounts count as one. All views of one
+// parent show one device: which of several is held cannot be told, and is answered by 0.
 func (d *Driver) Holders(ctx context.Context, key string) (int, error) {
 	end, err := d.begin(ctx)
 	if err != nil {
@@ -220,6 +240,15 @@ func (d *Driver) Holders(ctx context.Context, key string) (int, error) {
 	live, err := d.pool.Lookup(s.Thin)
 	if err != nil || live == nil {
 		return 0, failed("look at", key, err)
+	}
+	if s.Kind == metadata.View {
+		all, err := d.catalog.Snapshots()
+		shows := func(o metadata.Snapshot) bool {
+			return o.Kind == metadata.View && o.Thin == s.Thin && o.Key != key
+		}
+		if err != nil || slices.ContainsFunc(all, shows) {
+			return 0, failed("look at", key, err)
+		}
 	}
 	return live.OpenCount, nil
 }

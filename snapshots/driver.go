@@ -53,7 +53,7 @@ type Driver struct {
 	gate       gate
 	thins      keylock.Locks[dmthin.ThinID] // one operation at a time on each
 	leftovers  leftovers
-	growing    sync.Mutex // of two that grow the pool, one would load the other's old size
+	growing    keylock.Locks[string] // by pool: of two that grow it, one would load the other's old size
 	templates  singleflight.Group
 	clock      atomic.Uint32 // the pool's snapshot time
 	reaper     *reaper
@@ -148,8 +148,11 @@ func (d *Driver) start(ctx context.Context) error {
 	return nil
 }
 
-// work begins the background work; halt ends it.
+// work begins the background work; halt ends it. A pool that is being destroyed has none.
 func (d *Driver) work(ctx context.Context) {
+	if d.gate.why() != nil {
+		return
+	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	d.stop = stop
 	d.background.Go(func() { d.reaper.run(background) })

@@ -13,7 +13,7 @@ type gate struct {
 	inside int
 	closed bool
 	ruined error         // why no operation can go on but a repeated DestroyPool; nil: they can
-	shut   chan struct{} // closed with the gate; made when somebody asks for it
+	shut   chan struct{} // closed with the gate, or when it is ruined; made when somebody asks for it
 	alone  chan struct{} // closed when the one that has the gate alone lets go; nil: nobody has
 	empty  chan struct{} // closed when the last one leaves; nil: nobody waits for it
 }
@@ -25,13 +25,9 @@ func (g *gate) enter(ctx context.Context) (leave func(), err error) {
 			return nil, err
 		}
 		g.mu.Lock()
-		if g.closed {
+		if err := g.refusal(); err != nil {
 			g.mu.Unlock()
-			return nil, ErrClosed
-		}
-		if g.ruined != nil {
-			defer g.mu.Unlock()
-			return nil, g.ruined
+			return nil, err
 		}
 		if g.alone == nil {
 			g.inside++
@@ -93,6 +89,7 @@ func (g *gate) leaveAlone() {
 func (g *gate) ruin(why error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.tell()
 	g.ruined = why
 }
 
@@ -100,10 +97,31 @@ func (g *gate) ruin(why error) {
 func (g *gate) refuse() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.closed && g.shut != nil {
+	g.tell()
+	g.closed = true
+}
+
+// tell closes the channel of those who wait for the background work, which does not come
+// again.
+func (g *gate) tell() {
+	if g.refusal() == nil && g.shut != nil {
 		close(g.shut)
 	}
-	g.closed = true
+}
+
+// why gives the error that operations get, nil while they are let in.
+func (g *gate) why() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.refusal()
+}
+
+// refusal is why with the lock held.
+func (g *gate) refusal() error {
+	if g.closed {
+		return ErrClosed
+	}
+	return g.ruined
 }
 
 // close keeps everybody out from now on and waits until all have left.
@@ -120,13 +138,13 @@ func (g *gate) close() {
 	}
 }
 
-// whenClosed is closed when the gate begins to close.
-func (g *gate) whenClosed() <-chan struct{} {
+// whenShut is closed when operations are let in no more; why then says the reason.
+func (g *gate) whenShut() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.shut == nil {
 		g.shut = make(chan struct{})
-		if g.closed {
+		if g.refusal() != nil {
 			close(g.shut)
 		}
 	}

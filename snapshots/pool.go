@@ -64,8 +64,11 @@ func (d *Driver) GrowPool(ctx context.Context, data, meta uint64) error {
 	if meta > thinpool.MaxMetadata {
 		return fmt.Errorf("%w: %d bytes of metadata; a pool can use %d", ErrInvalid, meta, uint64(thinpool.MaxMetadata))
 	}
-	d.growing.Lock()
-	defer d.growing.Unlock()
+	grown, err := d.growing.Lock(ctx, d.record.Name)
+	if err != nil {
+		return err
+	}
+	defer grown()
 	before, err := d.attach(ctx)
 	if err != nil {
 		return err
@@ -93,8 +96,9 @@ func (d *Driver) GrowPool(ctx context.Context, data, meta uint64) error {
 
 // DestroyPool destroys the pool with every snapshot in it, gives its disks back and
 // closes the driver. Nothing happens while somebody holds a snapshot: that is ErrInUse,
-// names the device and leaves the pool as it was. Later errors leave a pool that can be
-// destroyed again, by this driver, by CreatePool or by Examine.
+// names the device and leaves the pool as it was. So does a catalog that cannot be written.
+// Later errors leave a pool that can be destroyed again, by this driver, by CreatePool or
+// by Examine; every other operation is refused from then on.
 func (d *Driver) DestroyPool(ctx context.Context) error {
 	leave, err := d.gate.enterAlone(ctx)
 	if err != nil {
@@ -102,7 +106,8 @@ func (d *Driver) DestroyPool(ctx context.Context) error {
 	}
 	defer leave()
 	d.halt()
-	if err := d.takeThinsDown(ctx); err != nil {
+	down, err := d.takeThinsDown(ctx)
+	if err != nil {
 		d.work(ctx)
 		return err
 	}
@@ -110,7 +115,8 @@ func (d *Driver) DestroyPool(ctx context.Context) error {
 	going := d.record
 	going.State = metadata.Creating
 	if err := d.catalog.SetPool(going); err != nil {
-		d.work(ctx) // nothing has begun
+		err = errors.Join(err, d.bringBack(down))
+		d.work(ctx)
 		return class.Ensure(err)
 	}
 	d.gate.ruin(fmt.Errorf("%w: the pool %q is being destroyed", ErrPoolState, d.record.Name))
@@ -131,7 +137,7 @@ func (d *Driver) Deactivate(ctx context.Context) error {
 	}
 	defer leave()
 	d.halt()
-	if err := d.takeThinsDown(ctx); err != nil {
+	if _, err := d.takeThinsDown(ctx); err != nil {
 		d.work(ctx)
 		return err
 	}
@@ -143,21 +149,21 @@ func (d *Driver) Deactivate(ctx context.Context) error {
 	return errors.Join(class.Ensure(err), d.release())
 }
 
-// takeThinsDown takes the devices of all thin devices away, if nobody holds one of them.
-// The background work, which holds devices itself, has ended. When one turns out to be
-// held after all, those that were taken away before come back.
-func (d *Driver) takeThinsDown(ctx context.Context) error {
+// takeThinsDown takes the devices of all thin devices away, if nobody holds one of them,
+// and gives their ids. The background work, which holds devices itself, has ended. When one
+// turns out to be held after all, those that were taken away before come back.
+func (d *Driver) takeThinsDown(ctx context.Context) ([]dmthin.ThinID, error) {
 	ids, err := d.pool.ActiveThins()
 	if err != nil {
-		return class.Ensure(err)
+		return nil, class.Ensure(err)
 	}
 	for _, id := range ids {
 		live, err := d.pool.Lookup(id)
 		if err != nil {
-			return class.Ensure(err)
+			return nil, class.Ensure(err)
 		}
 		if live != nil && live.OpenCount > 0 {
-			return fmt.Errorf("%w: %s is open or mounted; unmount it first", ErrInUse, live.Path())
+			return nil, fmt.Errorf("%w: %s is open or mounted; unmount it first", ErrInUse, live.Path())
 		}
 	}
 	for i, id := range ids {
@@ -171,9 +177,9 @@ func (d *Driver) takeThinsDown(ctx context.Context) error {
 		if errors.Is(err, devmapper.ErrBusy) {
 			err = fmt.Errorf("%w: %s is open or mounted; unmount it first (%w)", ErrInUse, d.pool.DevicePath(id), err)
 		}
-		return class.Ensure(errors.Join(err, d.bringBack(ids[:i])))
+		return nil, class.Ensure(errors.Join(err, d.bringBack(ids[:i])))
 	}
-	return nil
+	return ids, nil
 }
 
 // bringBack activates again what was active.

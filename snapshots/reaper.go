@@ -73,17 +73,19 @@ func (r *reaper) run(ctx context.Context) {
 	}
 }
 
-// drain has a pass made and waits for its end, for ctx or until the driver is closed. A
+// drain has a pass made and waits for its end, for ctx or until no operation is let in. A
 // pass that is interrupted, as by a Deactivate that then fails, is asked for again.
-func (r *reaper) drain(ctx context.Context, closed <-chan struct{}) error {
+func (r *reaper) drain(ctx context.Context) error {
+	gate := &r.d.gate
+	shut := gate.whenShut()
 	for {
 		answer := make(chan bool, 1)
 		select {
 		case r.asked <- answer:
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-closed:
-			return ErrClosed
+		case <-shut:
+			return gate.why()
 		}
 		select {
 		case whole := <-answer:
@@ -92,8 +94,8 @@ func (r *reaper) drain(ctx context.Context, closed <-chan struct{}) error {
 			}
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-closed:
-			return ErrClosed
+		case <-shut:
+			return gate.why()
 		}
 	}
 }
@@ -106,8 +108,9 @@ const batchForget = 64
 // later pass may succeed with.
 func (r *reaper) pass(ctx context.Context) (left bool) {
 	d := r.d
-	r.endViews(ctx)
+	views := r.endViews(ctx)
 	_, left = d.takeBackAll()
+	left = left || views
 	trash, err := d.catalog.Trash()
 	if err != nil {
 		d.log.WithError(err).Error("trash cannot be read")
@@ -211,24 +214,34 @@ func (r *reaper) discard(ctx context.Context, t metadata.Trash) error {
 	return r.d.host.Discard(ctx, live.Path())
 }
 
-// endViews deactivates the devices of committed snapshots of which no view is left.
-func (r *reaper) endViews(ctx context.Context) {
+// endViews deactivates the devices of committed snapshots of which no view is left, and
+// says whether some are left to be tried again.
+func (r *reaper) endViews(ctx context.Context) (left bool) {
 	r.mu.Lock()
 	views := r.views
 	r.views = map[dmthin.ThinID]string{}
 	r.mu.Unlock()
 	for thin, parent := range views {
-		if err := r.endView(ctx, thin, parent); err != nil {
-			r.d.log.WithError(err).WithField("thin", thin).Warn("device of a removed view stays active until the next start")
+		err := r.endView(ctx, thin, parent)
+		if err == nil {
+			continue
+		}
+		left = true
+		r.mu.Lock()
+		r.views[thin] = parent
+		r.mu.Unlock()
+		if ctx.Err() == nil {
+			r.d.log.WithError(err).WithField("thin", thin).Warn("device of a removed view cannot be taken away yet")
 		}
 	}
+	return left
 }
 
 func (r *reaper) endView(ctx context.Context, thin dmthin.ThinID, parent string) error {
 	d := r.d
 	unlock, err := d.thins.Lock(ctx, thin)
 	if err != nil {
-		return nil // the driver closes
+		return err
 	}
 	defer unlock()
 	viewed, err := d.catalog.Viewed(thin, parent)

@@ -141,16 +141,21 @@ func (d *Driver) rebuild(ctx context.Context) (findings []Finding, err error) {
 	return findings, class.Ensure(err)
 }
 
-// recoverThins describes every thin device of the pool.
+// recoverThins describes every thin device of the pool that can be looked at. The others
+// are in no record of the new catalog, and reported by the comparison that follows.
 func (d *Driver) recoverThins(ctx context.Context) (all []metadata.Snapshot, err error) {
 	ends, err := d.mappedEnds(ctx, func(dmthin.ThinID) bool { return true })
 	if err != nil {
 		return nil, err
 	}
 	for id, end := range ends {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		s, err := d.describe(id, d.pool.BlocksToBytes(end))
 		if err != nil {
-			return nil, fmt.Errorf("look at thin %s: %w", id, err)
+			d.log.WithError(err).WithField("thin", id).Warn("thin device cannot be looked at")
+			continue
 		}
 		all = append(all, s)
 	}

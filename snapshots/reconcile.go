@@ -69,7 +69,8 @@ func (o outcome) done(wanted func(lifecycle.Action) bool) bool {
 }
 
 // carryOut carries out those actions that are wanted: on devices one by one, on records in
-// one transaction for each kind. It gives the outcome for each id that needs any.
+// one transaction for each kind. It gives the outcome for each id that needs any, with the
+// error of what failed; an error of its own says that nothing can be recorded any more.
 func (d *Driver) carryOut(ctx context.Context, all []thin, wanted func(lifecycle.Action) bool) ([]outcome, error) {
 	var outcomes []outcome
 	for _, t := range all {
@@ -96,17 +97,26 @@ func (d *Driver) carryOut(ctx context.Context, all []thin, wanted func(lifecycle
 				these = append(these, o)
 			}
 		}
-		if len(these) == 0 {
-			continue
-		}
-		if !wanted(a) {
+		if len(these) == 0 || !wanted(a) {
 			continue
 		}
 		if a == lifecycle.Adopt {
 			d.catalog.SetClock(d.clock.Load())
 		}
-		if err := d.actOnRecords(ctx, a, these); err != nil {
-			return outcomes, fmt.Errorf("%s: %s: %w", these[0].thin, a, class.Ensure(err))
+		err := d.actOnRecords(ctx, a, these)
+		if err == nil {
+			continue
+		}
+		for _, o := range these {
+			o.err = errors.Join(o.err, fmt.Errorf("%s: %w", a, class.Ensure(err)))
+		}
+		if err := errors.Join(ctx.Err(), d.catalog.Err()); err != nil {
+			return outcomes, class.Ensure(err)
+		}
+		if a == lifecycle.DropRecord {
+			for _, o := range these {
+				d.leftovers.add(o.Snapshot)
+			}
 		}
 	}
 	d.unknown = nil

@@ -39,12 +39,13 @@ func (d *Driver) Remove(ctx context.Context, key string) error {
 }
 
 // Drain waits until the background has given back all it can, or for ctx. What is
-// held by somebody stays, and is not waited for.
+// held by somebody stays, and is not waited for. A driver that is closed meanwhile, or
+// whose pool a DestroyPool has begun to destroy, answers so.
 func (d *Driver) Drain(ctx context.Context) error {
 	end, err := d.begin(ctx)
 	if err != nil {
 		return err
 	}
 	end() // Close does not wait for the reaper's work
-	return d.reaper.drain(ctx, d.gate.whenClosed())
+	return d.reaper.drain(ctx)
 }

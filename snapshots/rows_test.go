@@ -172,7 +172,8 @@ func (f *faulty) cured(c snapshots.Config, r lifecycle.Row, id dmthin.ThinID) (w
 	}
 	findings, err := snapshots.Examine(ctx, f.config(), false)
 	require.NoError(t, err)
-	lost := !r.InPool && (r.State == lifecycle.Active || r.State == lifecycle.Committed || r.State == lifecycle.Lost)
+	lost := !r.InPool && (r.State == lifecycle.Active || r.State == lifecycle.Committed || r.State == lifecycle.Lost ||
+		r.State == lifecycle.Template && r.Viewed)
 	for _, finding := range findings {
 		if !lost || !strings.Contains(finding.What, "is lost") {
 			bad("after the doctor: %s", finding.What)
